@@ -1,0 +1,36 @@
+"""The built-in steps, as the last implementation of each hook."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_autoresearch.critics.base import Brief
+from pytest_autoresearch.edits import apply_idea
+from pytest_autoresearch.judge import judge
+from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Verdict
+from pytest_autoresearch.research import Research
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_autoresearch_propose(research: Research, brief: Brief) -> Idea:
+    """Ask the critic that was chosen."""
+    return research.choice.critic.propose(brief)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_autoresearch_apply(research: Research, idea: Idea, source: bytes) -> bytes:
+    """Make the edits that the idea carries."""
+    return apply_idea(idea, source)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_autoresearch_measure(research: Research, candidate: Candidate) -> Measurement:
+    """Run the runner, and the evaluator if there is one."""
+    return research.opened.runner.measure(candidate)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_autoresearch_judge(research: Research, measurement: Measurement, incumbent: Experiment) -> Verdict:
+    """Compare strictly."""
+    assert incumbent.metric is not None
+    return judge(measurement, incumbent.metric, research.problem.lower_is_better)

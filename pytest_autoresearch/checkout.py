@@ -1,0 +1,184 @@
+"""Making the checkout of a session, and keeping what it leaves out of the user's git status."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from filelock import FileLock
+
+from pytest_autoresearch.contract import hash_file
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.git import Change, Git, GitError
+from pytest_autoresearch.place import CHECKOUTS, Place
+from pytest_autoresearch.problem import Problem
+from pytest_autoresearch.workspace import OWN
+
+VIEWS = ("results.tsv", "run.log", "next_idea.json")
+
+
+def check_committed(place: Place, problem: Problem) -> str:
+    """The commit that a session can begin with; UserError if the user's checkout is not ready for one."""
+    git = Git(place.home)
+    head = git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    if head is None:
+        raise UserError(
+            f"{place.home}: the repository has no commit yet; make one: git add . && git commit -m 'first'"
+        )
+    if operation := _unfinished(git):
+        raise UserError(f"{place.home}: in the middle of a {operation}; finish it: git {operation} --continue")
+    names = [place.problem_name, problem.mutable_file, *problem.readonly_files]
+    complaints = [said for name in names if (said := _not_committed(git, head, place.in_tree(name)))]
+    if complaints:
+        raise UserError("\n".join(complaints))
+    return head
+
+
+def _unfinished(git: Git) -> str | None:
+    directory = Path(git.text("rev-parse", "--absolute-git-dir"))
+    marks = {
+        "MERGE_HEAD": "merge",
+        "rebase-merge": "rebase",
+        "rebase-apply": "rebase",
+        "CHERRY_PICK_HEAD": "cherry-pick",
+        "REVERT_HEAD": "revert",
+    }
+    return next((operation for mark, operation in marks.items() if (directory / mark).exists()), None)
+
+
+def _not_committed(git: Git, head: str, path: str) -> str | None:
+    entry = git.text("ls-tree", "--full-tree", head, "--", path)
+    if entry.startswith("120000"):
+        return f"{path}: is a symbolic link; name the file that it points to"
+    if entry:
+        dirty = git.text("status", "--porcelain", "--untracked-files=no", "--", path)
+        mend = f"git add {path} && git commit -m 'change {path}'"
+        return f"{path}: has changes that are not committed; commit them: {mend}" if dirty else None
+    if git.ask("check-ignore", "--quiet", "--", path) is not None:
+        return None
+    return f"{path}: is not in git; add it: git add {path} && git commit -m 'add {path}'"
+
+
+def first_commit(place: Place, problem: Problem, head: str, ref: str) -> str:
+    """The commit that a session begins with: `head`, or one kept by `ref` that adds an ignored mutable file."""
+    git, path = Git(place.home), place.in_tree(problem.mutable_file)
+    if git.text("ls-tree", "--full-tree", head, "--", path):
+        return head
+    content = (place.project / problem.mutable_file).read_bytes()
+    change = Change(path, "100644", git.hash_file(path, content))
+    commit, _ = git.commit_file(ref, head, head, change, f"autoresearch: {path}, which git ignores", git.identity())
+    return commit
+
+
+def make_checkout(place: Place, path: Path, start: str) -> None:
+    """Add the worktree of the session at `path`, on its branch, which is made at `start` if there is none."""
+    git = Git(place.home)
+    if git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{place.branch}") is None:
+        try:
+            git.output("update-ref", f"refs/heads/{place.branch}", start, "0" * len(start))
+        except GitError as error:
+            raise UserError(
+                f"branch {place.branch} cannot be made ({error.said}); "
+                "choose another name with --autoresearch-tag or branch_prefix"
+            ) from None
+    _clear(git, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    git.output("worktree", "add", "--force", "--force", str(path), place.branch)
+
+
+def _clear(git: Git, path: Path) -> None:
+    """Take away a checkout that was begun and never finished; a directory that is none is moved aside."""
+    if path in dict(git.worktrees()):
+        git.ask("worktree", "remove", "--force", "--force", str(path))
+    if path.exists():
+        number = 1
+        while (aside := path.with_name(f"{path.name}.aside-{number}")).exists():
+            number += 1
+        path.rename(aside)
+
+
+def check_checkout(place: Place, path: Path) -> None:
+    """UserError if the session's branch is checked out anywhere but at `path`, or something else is there."""
+    for other, branch in Git(place.home).worktrees():
+        if branch == place.branch and other.resolve() != path.resolve():
+            raise UserError(
+                f"branch {place.branch} is checked out in {other}; free it (git -C {other} switch --detach) "
+                "or start another session with --autoresearch-tag"
+            )
+        if other.resolve() == path.resolve() and path.exists() and branch != place.branch:
+            raise UserError(
+                f"{path} is the checkout of session {place.branch}, but not on its branch; "
+                f"put it back: git -C {path} switch {place.branch}"
+            )
+
+
+def copy_ignored(place: Place, problem: Problem, start: str, copies: Path) -> dict[str, str]:
+    """Copy the read-only files that git does not hold to `copies`; their SHA-256 by path."""
+    git = Git(place.home)
+    copied: dict[str, str] = {}
+    for name in (place.problem_name, *problem.readonly_files):
+        if git.text("ls-tree", "--full-tree", start, "--", place.in_tree(name)):
+            continue
+        source, target = place.project / name, copies / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        else:
+            shutil.copy2(source, target)
+            copied[name] = hash_file(target)
+    return copied
+
+
+def links(place: Place, problem: Problem, project: Path) -> dict[str, Path]:
+    """Each path of `link:` with what it points to in the user's checkout; made in `project` where it is not there."""
+    made = {name: place.project / name for name in problem.link}
+    for name, target in made.items():
+        if not target.exists():
+            raise UserError(f"link: {name}: there is no {target}; make it, or take it out of problem.yaml")
+        _link(project / name, target)
+    return made
+
+
+def _link(place: Path, target: Path) -> None:
+    if place.is_symlink() or (place.exists() and not place.is_dir()):
+        return
+    if place.is_dir():
+        if not any(place.iterdir()):
+            for entry in target.iterdir():
+                (place / entry.name).symlink_to(entry)
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(target)
+
+
+def own_paths(project: Path) -> dict[str, Path]:
+    """Where each view goes: beside `problem.yaml`, or into our directory if the repository tracks a file of that name."""
+    tracked = set(Git(project).listed("ls-files", "-z", "--", *VIEWS))
+    return {name: project / OWN / name if name in tracked else project / name for name in VIEWS}
+
+
+def keep_out_of_git(place: Place, problem: Problem) -> None:
+    """Name what a session leaves in `info/exclude`, by anchored lines, once."""
+    names = [*(f"{view}*" for view in VIEWS), f"{OWN}/", *map(_literal, (*problem.artifacts, *problem.link))]
+    inside = "" if str(place.inside) == "." else f"{_literal(str(place.inside))}/"
+    lines = [f"/{CHECKOUTS}/", *(f"/{inside}{name}" for name in names)]
+    exclude = place.common / "info" / "exclude"
+    exclude.parent.mkdir(exist_ok=True)
+    (place.common / "autoresearch").mkdir(exist_ok=True)
+    with FileLock(place.common / "autoresearch" / "exclude.lock"):
+        _append_missing(exclude, dict.fromkeys(lines))
+
+
+def _append_missing(file: Path, lines: Iterable[str]) -> None:
+    old = file.read_text(errors="surrogateescape") if file.exists() else ""
+    missing = [line for line in lines if line not in old.split("\n")]
+    if missing:
+        break_first = "" if not old or old.endswith("\n") else "\n"
+        with file.open("a", errors="surrogateescape") as stream:
+            stream.write(break_first + "\n".join(missing) + "\n")
+
+
+def _literal(path: str) -> str:
+    return re.sub(r"([\\*?\[\]!# ])", r"\\\1", path)

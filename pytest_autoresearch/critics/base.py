@@ -1,0 +1,49 @@
+"""What every critic is: something that proposes one change to the incumbent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pytest_autoresearch.records import Experiment, Idea
+
+
+class Exhausted(Exception):
+    """The critic has nothing left to propose; the message says why. The session ends cleanly."""
+
+
+class History(Protocol):
+    """The finished experiments of a session, oldest first, without being held in memory."""
+
+    def experiments(self, after: int = -1) -> Iterator[Experiment]:
+        """Each experiment whose number is greater than `after`, with its idea."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What a critic is told when it is asked for an idea.
+
+    `number` is the experiment that the idea is for. `ideas` counts, for each critic by name, the ideas that this
+    session has had from it (an idea that changed nothing is one of them, but not an experiment). `source` is the
+    incumbent's mutable file and `metric` its value. `seed` identifies the session: the same seed,
+    history and number give the same idea.
+    """
+
+    number: int
+    ideas: Mapping[str, int]
+    source: str
+    metric: float | None
+    metric_name: str
+    lower_is_better: bool
+    seed: int
+    history: History
+
+
+class Critic(Protocol):
+    """Proposes one change at a time."""
+
+    name: str
+
+    def propose(self, brief: Brief) -> Idea:
+        """One idea for `brief.number`; raises Exhausted if there is none, UserError if the user has to act."""

@@ -1,0 +1,242 @@
+"""How the next combination is drawn from a search space: at random, by TPE or by CMA-ES.
+
+A draw depends on the space, the observations and a seed, on nothing else: whoever has the same three gets the same
+combination, in a new process too. What a sampler object keeps between draws only saves time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol
+
+from pytest_autoresearch.critics.observations import Observation
+from pytest_autoresearch.critics.ranges import Range
+from pytest_autoresearch.critics.space import Space, Values
+from pytest_autoresearch.errors import UserError
+
+SamplerName = Literal["tpe", "cmaes", "random"]
+
+STARTUP = 5
+_WINDOW = 500
+_SPREAD = 0.2
+_CONVERGED = 1e-3
+
+
+class Sampler(Protocol):
+    """Draws combinations; lower costs are better."""
+
+    def draw(self, space: Space, observations: Sequence[Observation], seed: int) -> Values:
+        """One combination of the space; not always a new one."""
+
+    def account(self, observations: Sequence[Observation]) -> str:
+        """How the next draw comes about, in one sentence for people."""
+
+
+def sampler_named(name: SamplerName) -> Sampler:
+    """The sampler of that name."""
+    kinds: dict[SamplerName, Callable[[], Sampler]] = {"tpe": Tpe, "cmaes": CmaEs, "random": Random}
+    return kinds[name]()
+
+
+class Random:
+    """Every combination is as likely as any other."""
+
+    def draw(self, space: Space, observations: Sequence[Observation], seed: int) -> Values:
+        """One combination of the space."""
+        chance = random.Random(seed)
+        return space.from_unit([chance.random() for _ in space.ranges])
+
+    def account(self, observations: Sequence[Observation]) -> str:
+        """What a random draw rests on."""
+        return "drawn uniformly at random; no observation is used"
+
+
+class Tpe:
+    """Optuna's multivariate Tree-structured Parzen Estimator (Bergstra et al. 2011; Falkner et al. 2018).
+
+    It models where the best tenth of the observations lies and where the rest does, and draws where the ratio is
+    best; the first draws are random. A crash is told as a pruned trial: it counts among the rest, whatever the scale
+    of the metric is (a failed trial would not count at all). Numbers are told as their positions between 0 and 1.
+    """
+
+    def __init__(self) -> None:
+        self._study: Any = None
+        self._told: list[Observation] = []
+        self._space = ""
+
+    def draw(self, space: Space, observations: Sequence[Observation], seed: int) -> Values:
+        """One combination of the space."""
+        optuna = _imported("optuna")
+        if len(observations) < STARTUP:
+            return Random().draw(space, observations, seed)
+        with _quiet(optuna):
+            study = self._study_of(optuna, space, told_to_tpe(observations))
+            study.sampler = optuna.samplers.TPESampler(
+                seed=seed, multivariate=True, constant_liar=False, n_startup_trials=1
+            )
+            trial = study.ask(_distributions(optuna, space))
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        return space.from_unit([trial.params[name] for name in space.names])
+
+    def _study_of(self, optuna: Any, space: Space, observations: list[Observation]) -> Any:
+        """A study that holds just these observations: the one at hand if they go on from what it was told."""
+        known = len(self._told)
+        if self._study is None or self._space != space.text or self._told != observations[:known]:
+            self._study, self._space, known = optuna.create_study(), space.text, 0
+        self._study.add_trials([_trial(optuna, space, observation) for observation in observations[known:]])
+        self._told = observations
+        return self._study
+
+    def account(self, observations: Sequence[Observation]) -> str:
+        """How many observations are called good."""
+        known = len(observations)
+        if known < STARTUP:
+            return f"drawn uniformly at random: TPE begins at {STARTUP} observations, and there are {known}"
+        told = told_to_tpe(observations)
+        good = math.ceil(0.1 * len(told))
+        return f"drawn by TPE where the best {good} of {len(told)} observations are denser than the rest"
+
+
+def told_to_tpe(observations: Sequence[Observation]) -> list[Observation]:
+    """What of the observations TPE is told: all of them, in a long session the best and the latest.
+
+    The older ones are cut off in blocks of 500, so that what was told mostly stays the beginning of what is told.
+    Crashes are never so many that one would be among the best tenth.
+    """
+    cut = _cut(len(observations))
+    best = sorted(range(cut), key=lambda index: _rank(observations[index]))[: _WINDOW // 2]
+    told = [observations[index] for index in sorted(best)] + list(observations[cut:])
+    crashed = [index for index, observation in enumerate(told) if observation.cost is None]
+    surplus = set(crashed[: max(0, len(crashed) - 9 * (len(told) - len(crashed)))])
+    return [observation for index, observation in enumerate(told) if index not in surplus]
+
+
+class CmaEs:
+    """CMA-ES (Hansen 2016) by the `cmaes` package, on the positions of the numbers between 0 and 1.
+
+    Its state is not stored: it is worked out anew from the observations of each generation, in their order. Only the
+    ranks within a generation matter, and a crash ranks last. That is exact, because the state follows from what was
+    told and not from the random numbers, and bounded, because after 1,500 observations the search begins again from
+    the best of the older ones. A generation without spread makes it begin again elsewhere with twice the population.
+    Choices without an order are left to TPE.
+    """
+
+    def __init__(self) -> None:
+        self._tpe = Tpe()
+
+    def draw(self, space: Space, observations: Sequence[Observation], seed: int) -> Values:
+        """One combination of the space."""
+        cmaes, numpy = _imported("cmaes"), _imported("numpy")
+        ordered = [index for index, limit in enumerate(space.ranges) if limit.ordered]
+        point = list(space.to_unit(space.start))
+        if len(ordered) < len(point):
+            point = list(space.to_unit(self._tpe.draw(space, observations, seed)))
+        if ordered:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                optimizer = _evolved(cmaes, numpy, space, ordered, observations)
+                optimizer.reseed_rng(seed)
+                for index, unit in zip(ordered, optimizer.ask(), strict=True):
+                    point[index] = float(unit)
+        return space.from_unit(point)
+
+    def account(self, observations: Sequence[Observation]) -> str:
+        """What CMA-ES was told."""
+        own = [observation for observation in observations if observation.proposed]
+        return f"drawn by CMA-ES, told {len(own)} trials of its own, generation by generation"
+
+
+def _evolved(cmaes: Any, numpy: Any, space: Space, ordered: list[int], observations: Sequence[Observation]) -> Any:
+    """The optimizer after every whole generation among the observations."""
+    own = [observation for observation in observations if observation.proposed]
+    cut = _cut(len(own))
+    centre = min(own[:cut], key=_rank).values if cut else space.start
+    population = None
+    optimizer = _fresh(cmaes, numpy, [space.to_unit(centre)[index] for index in ordered], population)
+    generation: list[tuple[Any, float]] = []
+    for number, observation in enumerate(own[cut:], start=cut):
+        point = space.to_unit(observation.values)
+        generation.append((numpy.array([point[index] for index in ordered]), _rank(observation)))
+        if len(generation) < optimizer.population_size:
+            continue
+        if numpy.ptp([point for point, _ in generation], axis=0).max() < _CONVERGED:
+            chance = random.Random(number)
+            elsewhere = [chance.random() for _ in ordered]
+            optimizer = _fresh(cmaes, numpy, elsewhere, 2 * optimizer.population_size)
+        else:
+            optimizer.tell(generation)
+        generation = []
+    return optimizer
+
+
+def _fresh(cmaes: Any, numpy: Any, centre: list[float], population: int | None) -> Any:
+    bounds = numpy.array([[0.0, 1.0]] * len(centre))
+    return cmaes.CMA(
+        mean=numpy.array(centre),
+        sigma=_SPREAD,
+        bounds=bounds,
+        seed=0,
+        n_max_resampling=10 * len(centre),
+        population_size=population,
+    )
+
+
+def _cut(count: int) -> int:
+    """How many of so many observations are too old: blocks of 500, until fewer than 1,500 are left."""
+    return max(0, count // _WINDOW - 2) * _WINDOW
+
+
+def _rank(observation: Observation) -> float:
+    return math.inf if observation.cost is None else observation.cost
+
+
+def _distributions(optuna: Any, space: Space) -> dict[str, Any]:
+    return {name: _distribution(optuna, limit) for name, limit in zip(space.names, space.ranges, strict=True)}
+
+
+def _distribution(optuna: Any, limit: Range) -> Any:
+    if limit.ordered or limit.levels is None:
+        return optuna.distributions.FloatDistribution(0.0, 1.0)
+    units = [limit.to_unit(limit.at(index)) for index in range(limit.levels)]
+    return optuna.distributions.CategoricalDistribution(units)
+
+
+def _trial(optuna: Any, space: Space, observation: Observation) -> Any:
+    state = optuna.trial.TrialState.PRUNED if observation.cost is None else optuna.trial.TrialState.COMPLETE
+    return optuna.trial.create_trial(
+        state=state,
+        value=observation.cost,
+        params=dict(zip(space.names, space.to_unit(observation.values), strict=True)),
+        distributions=_distributions(optuna, space),
+    )
+
+
+def _imported(name: str) -> Any:
+    """The module of that name; UserError that says how to install it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            raise UserError(
+                f"this sampler of the tuner needs {name}, which cannot be imported ({error}): "
+                "pip install 'pytest-autoresearch[tuner]', or choose the sampler `random`"
+            ) from error
+
+
+@contextmanager
+def _quiet(optuna: Any) -> Iterator[None]:
+    """No line on the user's terminal, and no warning that their settings turn into an error."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)

@@ -1,0 +1,250 @@
+"""A problem file as pytest sees it: nine preconditions and N iterations, in order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from pytest_autoresearch.critics.base import Exhausted
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.preconditions import NAMES, Preconditions, Result
+from pytest_autoresearch.problem import Sampler
+from pytest_autoresearch.records import Experiment
+from pytest_autoresearch.research import Attempt, Options, Parts, Research
+
+if TYPE_CHECKING:
+    from pytest_autoresearch.loop import Loop
+
+INTERRUPTED = "interrupted; it will be measured again at the next start"
+_RUNNING_US = re.compile(r"[/\\](_pytest|pluggy|contextlib|functools)([/\\]|\.py$)")
+_SPARE_S = 120.0
+_FRUITLESS = 3
+
+
+class ProblemFile(pytest.File):
+    """Collects one problem. Collecting reads and writes nothing but the problem file."""
+
+    loop: Loop
+    order: int
+    research: Research
+    checks: Preconditions
+    fruitless: int
+    why_no_more: str
+
+    @classmethod
+    def make(cls, parent: pytest.Collector, path: Path, loop: Loop, order: int) -> ProblemFile:
+        """The collector of the problem at `path`, the `order`-th of this run."""
+        file: ProblemFile = cls.from_parent(parent, path=path)
+        file.loop, file.order, file.fruitless, file.why_no_more = loop, order, 0, ""
+        asked = loop.settings
+        options = Options(
+            asked.loop, asked.tag, asked.confirm, asked.critic, asked.ideas, cast("Sampler | None", asked.sampler)
+        )
+        file.research = Research(path.resolve(), options, loop.live.tick)
+        file.checks = Preconditions(file.research)
+        return file
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """The nine preconditions, then the iterations that are known to come."""
+        if hasattr(self.config, "workerinput"):
+            raise self.CollectError(f"{self.path.name}: its checks run in order, in one process; run without -n")
+        for index, name in enumerate(NAMES):
+            yield Precondition.make(self, index, name)
+        if self.loop.settings.loop:
+            ahead = self.loop.settings.iterations or 2
+            for number in range(1, ahead + 1):
+                yield Iteration.make(self, number)
+
+    def parts(self) -> Parts:
+        """The steps as the hooks that apply to this file define them."""
+        hook, research = self.ihook, self.research
+        return Parts(
+            propose=lambda brief: hook.pytest_autoresearch_propose(research=research, brief=brief),
+            apply=lambda idea, source: hook.pytest_autoresearch_apply(research=research, idea=idea, source=source),
+            measure=lambda candidate: hook.pytest_autoresearch_measure(research=research, candidate=candidate),
+            judge=lambda measured, incumbent: hook.pytest_autoresearch_judge(
+                research=research, measurement=measured, incumbent=incumbent
+            ),
+        )
+
+    def budget_s(self, runs: int) -> float:
+        """The outer clock over `runs` runs: each process has its own deadline, and this one is never first."""
+        try:
+            problem = self.research.problem
+        except UserError:
+            return _SPARE_S
+        processes = runs * (2 if problem.evaluator else 1)
+        return processes * problem.hard_timeout_s + _SPARE_S
+
+    def teardown(self) -> None:
+        """Close the session after the last item of this file."""
+        self.loop.closing(self)
+        self.research.close()
+
+
+class Item(pytest.Item):
+    """What both kinds of items share. `funcargs` is there for other plugins, which expect it of every item."""
+
+    file: ProblemFile
+    index: int
+    funcargs: dict[str, object]
+
+    @classmethod
+    def _make(cls, file: ProblemFile, name: str, index: int, runs: int) -> Any:
+        # The id is given as a string: pytest 9.2 loses `--lf` and `--sw` for a name with brackets (pytest #15045).
+        item = cls.from_parent(file, name=name, nodeid=f"{file.nodeid}::{name}")
+        item.file, item.index, item.funcargs = file, index, {}
+        file.loop.set_budget(item, file.budget_s(runs))
+        return item
+
+    @property
+    def sort_key(self) -> tuple[int, int]:
+        """Where the item belongs, whatever other plugins make of the order."""
+        return self.file.order, self.index
+
+    def expire(self) -> None:
+        """End what runs; called by pytest-timeout's timer from a thread of its own."""
+        self.file.research.expire()
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """What pytest shows as the place of the item."""
+        return self.path, None, self.name
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **kwargs: Any) -> Any:
+        """A user's mistake in one message; everything else, which is ours, with its traceback."""
+        if isinstance(excinfo.value, UserError):
+            return str(excinfo.value)
+        excinfo.traceback = excinfo.traceback.filter(lambda entry: not _RUNNING_US.search(str(entry.path)))
+        return excinfo.getrepr(style="short")
+
+
+class Precondition(Item):
+    """One of the nine checks."""
+
+    check: str
+
+    @classmethod
+    def make(cls, file: ProblemFile, index: int, name: str) -> Precondition:
+        """The item of check `name`."""
+        item: Precondition = cls._make(file, f"precondition[{name}]", index, runs=2)
+        item.add_marker("precondition")
+        item.check = name
+        return item
+
+    def runtest(self) -> None:
+        """Make the check, or take its result from whoever made it before."""
+        result = self.file.checks.result(self.check, self.file.parts())
+        self.user_properties.append(("detail", result.detail))
+        self.file.loop.checked(result)
+        if result.outcome == "failed":
+            raise UserError(f"{result.name}: {result.detail}")
+        if result.outcome != "passed":
+            pytest.skip(result.detail)
+
+
+class Iteration(Item):
+    """One experiment."""
+
+    number: int
+    attempt: Attempt | None
+
+    @classmethod
+    def make(cls, file: ProblemFile, number: int) -> Iteration:
+        """The `number`-th experiment of this run."""
+        item: Iteration = cls._make(file, f"iteration[{number}]", len(NAMES) + number, runs=1)
+        item.add_marker("iteration")
+        item.number, item.attempt = number, None
+        return item
+
+    def setup(self) -> None:
+        """Propose and apply."""
+        self.file.loop.grow(self)
+        with self._uninterrupted():
+            self._check()
+            self.file.research.announce()
+            self.attempt = Attempt(self.file.research, self.file.parts())
+            try:
+                self.attempt.prepare()
+            except Exhausted as exhausted:
+                self._stop(str(exhausted))
+
+    def runtest(self) -> None:
+        """Measure, judge and record."""
+        assert self.attempt is not None
+        with self._uninterrupted():
+            done = self.attempt.finish()
+        if done is None:
+            self.user_properties.append(("status", "noop"))
+            self.fruitless("the idea changed nothing")
+            return
+        self.file.fruitless = 0
+        self.file.loop.recorded(self, done)
+        if (reason := self.file.research.opened.session.stop_reason()) is not None:
+            self.file.why_no_more = reason
+            self.file.loop.shrink(self)
+
+    def teardown(self) -> None:
+        """The safety net: the incumbent's file is in place, however the experiment ended."""
+        if self.file.research.is_open:
+            self.file.research.opened.session.put_back()
+
+    def properties(self, done: Experiment) -> list[tuple[str, object]]:
+        """What the JUnit XML says of the experiment."""
+        session = self.file.research.opened.session
+        progress, idea = session.progress, done.idea
+        assert self.attempt is not None
+        assert progress.baseline is not None
+        assert progress.incumbent is not None
+        best = progress.incumbent.metric
+        return [
+            ("run_id", self.file.research.run_id),
+            ("tag", session.tag),
+            ("iteration", done.number),
+            ("status", done.status),
+            ("reason", done.reason),
+            ("metric_name", session.problem.metric_name),
+            ("metric_value", "" if done.metric is None else done.metric),
+            ("baseline", progress.baseline.metric),
+            ("best", best),
+            ("delta", "" if done.metric is None else done.metric - self.attempt.beaten),
+            ("resource", "" if done.resource is None else done.resource),
+            ("commit", done.commit),
+            ("parent", done.parent),
+            ("hypothesis", idea.hypothesis if idea else ""),
+            ("risk", idea.risk_level if idea else ""),
+            ("critic", idea.critic if idea else ""),
+            ("tokens", idea.tokens if idea else 0),
+            ("seconds", done.seconds),
+            ("trust", session.problem.trust),
+        ]
+
+    def _check(self) -> None:
+        failed = self.file.checks.first_failure(self.file.parts())
+        if failed is not None:
+            self._blocked(failed)
+        if self.file.why_no_more or (reason := self.file.research.opened.session.stop_reason()) is not None:
+            self._stop(self.file.why_no_more or reason or "")
+
+    def _blocked(self, failed: Result) -> None:
+        self.file.loop.shrink(self)
+        self.file.loop.checked(failed)
+        pytest.skip(f"blocked by precondition[{failed.name}]: {failed.detail}")
+
+    def _stop(self, reason: str) -> None:
+        self.file.why_no_more = reason
+        self.file.loop.shrink(self)
+        pytest.skip(reason)
+
+    def fruitless(self, reason: str) -> None:
+        """Count an iteration that led to no experiment; after three in a row a loop without end is at its end."""
+        self.file.fruitless += 1
+        if self.file.fruitless >= _FRUITLESS:
+            self.file.why_no_more = f"{_FRUITLESS} iterations in a row led to no experiment; the last one: {reason}"
+            self.file.loop.shrink(self)
+
+    def _uninterrupted(self) -> Any:
+        return self.file.loop.interruptible(self)

@@ -1,0 +1,34 @@
+"""A ledger and what it adds up to, always together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pytest_autoresearch.ledger import Ledger
+from pytest_autoresearch.progress import Progress
+from pytest_autoresearch.results import Rows
+
+
+class Journal:
+    """The ledger at `path`, read from the start; `progress` and `rows` follow each record that is written."""
+
+    def __init__(self, path: Path) -> None:
+        self.ledger = Ledger(path)
+        self.progress = Progress()
+        self.rows = Rows()
+        for kind, line in self.ledger.open():
+            self._take(kind, line)
+
+    def write(self, kind: str, **fields: Any) -> None:
+        """Put a record on disk, then count it in."""
+        self._take(kind, self.ledger.append(kind, **fields))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.ledger.close()
+
+    def _take(self, kind: str, line: bytes) -> None:
+        self.progress.take(kind, line)
+        if kind == "result" and self.progress.last is not None:
+            self.rows.add(self.progress.last)

@@ -1,0 +1,40 @@
+"""Keep, discard or crash; and when a session has done enough."""
+
+from __future__ import annotations
+
+from pytest_autoresearch.problem import StopSection
+from pytest_autoresearch.progress import Progress
+from pytest_autoresearch.records import Measurement, Verdict
+
+
+def judge(measurement: Measurement, incumbent: float, lower_is_better: bool) -> Verdict:
+    """The strict comparison: better is kept, equal and worse are discarded, no number is a crash."""
+    if measurement.metric is None:
+        return Verdict("crash", _marked(measurement.failure, measurement))
+    change = measurement.metric - incumbent
+    if change == 0:
+        return Verdict("discard", _marked(f"equal to the incumbent ({incumbent:.6g})", measurement))
+    better = (change < 0) == lower_is_better
+    text = f"{incumbent:.6g} → {measurement.metric:.6g} ({change:+.6g})"
+    return Verdict("keep" if better else "discard", _marked(text if better else f"worse: {text}", measurement))
+
+
+def is_better(metric: float, than: float, lower_is_better: bool) -> bool:
+    """Whether `metric` beats `than` in the problem's direction."""
+    return metric < than if lower_is_better else metric > than
+
+
+def stop_reason(stop: StopSection, progress: Progress, lower_is_better: bool, hours: float) -> str | None:
+    """The stop rule that holds, None if the session goes on; `hours` is how long this run has taken."""
+    best = progress.incumbent.metric if progress.incumbent else None
+    if stop.target is not None and best is not None and not is_better(stop.target, best, lower_is_better):
+        return f"target reached: {best:.6g} against {stop.target:g} (stop.target)"
+    if stop.patience is not None and progress.since_keep >= stop.patience:
+        return f"no keep in the last {progress.since_keep} experiments (stop.patience)"
+    if stop.hours is not None and hours >= stop.hours:
+        return f"{stop.hours:g} hours are over (stop.hours)"
+    return None
+
+
+def _marked(text: str, measurement: Measurement) -> str:
+    return text if measurement.duplicate_of is None else f"duplicate of experiment {measurement.duplicate_of}: {text}"

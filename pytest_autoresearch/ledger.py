@@ -1,0 +1,171 @@
+"""The append-only record of a session: the truth, of which everything else is a view.
+
+One JSON object a line, in this order for experiment n:
+
+    begin      the session: id, seed, branch, start commit, problem, schema
+    checkout   its checkout is complete
+    run        one pytest run began: run id, critic and why
+    probe      the runner was shown to read this checkout's mutable file
+    idea       what the critic proposed (as soon as it is paid for)
+    noop       the idea changed nothing: no experiment comes of it
+    applied    the candidate: commit, parent, blob
+    started    a process: its identity, so that a later start can stop it
+    result     measurement and verdict
+    advanced   the branch holds the candidate
+    remeasured the incumbent's value under a changed contract
+
+A line is written before what it announces is done, where a kill cannot take it back; and flushed to the disk, unless
+a loss of power would make it void anyway. Each starts with the hash of the line before it, which detects
+damage, not a forger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.records import Experiment, Idea
+
+SCHEMA = 1
+# After a loss of power these tell nothing that is not seen otherwise: no process lives, and the branch is where it is.
+_KILL_SAFE_ONLY = frozenset({"started", "advanced"})
+_HASH = 16
+_FIRST = "0" * _HASH
+_START = b'{"prev":"'
+_KIND = len(_START) + _HASH + len(b'","kind":"')
+
+Record = dict[str, Any]
+
+
+class LedgerDamaged(UserError):
+    """A line of the ledger is not what was written there."""
+
+
+class Ledger:
+    """The ledger at `path`; one writer at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: int | None = None
+        self._end = 0
+        self._previous = _FIRST
+
+    def append(self, kind: str, **fields: Any) -> bytes:
+        """Write one record and return its line once it is on disk; UserError if the disk does not take it."""
+        record: Record = {"prev": self._previous, "kind": kind, "at": round(time.time(), 3), **fields}
+        line = json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(
+            errors="backslashreplace"
+        )
+        try:
+            self._write(line + b"\n", durable=kind not in _KILL_SAFE_ONLY)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror}); mend that and run again") from None
+        self._previous = _digest(line)
+        return line
+
+    def _write(self, data: bytes, *, durable: bool) -> None:
+        if self._file is None:
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            _sync_directory(self.path.parent)
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+            if durable:
+                os.fsync(self._file)
+        except OSError:
+            os.ftruncate(self._file, self._end)
+            raise
+        self._end += len(data)
+
+    def open(self) -> Iterator[tuple[str, bytes]]:
+        """Each line with its kind, oldest first, checked; afterwards `append` goes on behind the last one.
+
+        A torn last line, which was announced to nobody, is cut off. LedgerDamaged if anything else is wrong.
+        """
+        if not self.path.exists():
+            return
+        self._end = 0
+        for kind, line in self.lines():
+            self._end += len(line) + 1
+            self._previous = _digest(line)
+            yield kind, line
+        if self._end != self.path.stat().st_size:
+            with self.path.open("r+b") as file:
+                file.truncate(self._end)
+                os.fsync(file.fileno())
+
+    def lines(self) -> Iterator[tuple[str, bytes]]:
+        """Each complete line with its kind, oldest first, checked."""
+        if not self.path.exists():
+            return
+        previous = _FIRST.encode()
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    return
+                line = line[:-1]  # noqa: PLW2901
+                if not line.startswith(_START) or line[len(_START) : len(_START) + _HASH] != previous:
+                    raise LedgerDamaged(self._damage(number))
+                yield line[_KIND : line.index(b'"', _KIND)].decode(), line
+                previous = _digest(line).encode()
+
+    def records(self, *kinds: str) -> Iterator[Record]:
+        """The records of these kinds, oldest first, read from disk as they are asked for."""
+        for kind, line in self.lines():
+            if kind in kinds:
+                yield parse(line)
+
+    def experiments(self, after: int = -1) -> Iterator[Experiment]:
+        """Each finished experiment with its idea, oldest first, from number `after` + 1 on."""
+        pending = b""
+        for kind, line in self.lines():
+            if kind == "idea":
+                pending = line
+            elif kind == "result":
+                record = parse(line)
+                if record["number"] > after:
+                    idea = Idea.from_json(parse(pending)["idea"]) if record["number"] else None
+                    yield experiment(record, idea)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _damage(self, number: int) -> str:
+        return (
+            f"{self.path}: line {number} or the one before it was changed after it was written; "
+            f"restore the file from a backup, or start a new session with --autoresearch-tag"
+        )
+
+
+def parse(line: bytes) -> Record:
+    """The record in a line."""
+    record: Record = json.loads(line)
+    return record
+
+
+def experiment(record: Record, idea: Idea | None = None) -> Experiment:
+    """The experiment that a `result` record tells of."""
+    fields = {name: value for name, value in record.items() if name not in ("prev", "kind")}
+    return Experiment(**fields, idea=idea)
+
+
+def _digest(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()[:_HASH]
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,114 @@
+"""Where a session is: its repository, branch, checkout and records."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.git import Git, GitError
+
+CHECKOUTS = ".autoresearch"
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The places of one session.
+
+    `home` is the top of the user's checkout, `inside` the problem's directory relative to it, `common` the git
+    directory that all checkouts of the repository share.
+    """
+
+    home: Path
+    inside: PurePosixPath
+    problem_name: str
+    common: Path
+    prefix: str
+    tag: str
+
+    @property
+    def branch(self) -> str:
+        """The session's branch."""
+        return f"{self.prefix}/{self.tag}"
+
+    @property
+    def ref(self) -> str:
+        """The ref that keeps every candidate alive."""
+        return f"refs/autoresearch/{self.branch}"
+
+    @property
+    def records(self) -> Path:
+        """The directory of ledger, lock and confirmation: out of reach of `git clean` and of a deleted worktree."""
+        return self.common / "autoresearch" / self.prefix / self.tag
+
+    @property
+    def checkout(self) -> Path:
+        """The session's own checkout, if it is where this package puts it."""
+        return self.home / CHECKOUTS / f"{self.prefix.replace('/', '-')}-{self.tag}"
+
+    @property
+    def problem_path(self) -> str:
+        """The problem file relative to the top of the repository."""
+        return str(self.inside / self.problem_name)
+
+    @property
+    def project(self) -> Path:
+        """The problem's directory in the user's checkout."""
+        return self.home / self.inside
+
+    def in_tree(self, path: str) -> str:
+        """A path of the problem relative to the top of the repository."""
+        return str(self.inside / path)
+
+
+def find_place(problem_file: Path, prefix: str, tag: str) -> Place:
+    """The place of session `prefix/tag` of the problem; UserError if there can be none."""
+    top, common = find_repository(problem_file.parent)
+    inside = PurePosixPath(problem_file.parent.resolve().relative_to(top).as_posix())
+    place = Place(_home(top, common), inside, problem_file.name, common, prefix, tag)
+    _check_name(place)
+    return place
+
+
+def find_repository(directory: Path) -> tuple[Path, Path]:
+    """The top of the checkout that `directory` is in, and the git directory that its checkouts share."""
+    git = Git(directory)
+    try:
+        top, common = git.text("rev-parse", "--show-toplevel", "--git-common-dir").split("\n")
+    except GitError as error:
+        raise UserError(_no_repository(directory, error)) from None
+    return Path(top).resolve(), (directory / common).resolve()
+
+
+def _no_repository(directory: Path, error: GitError) -> str:
+    if "dubious ownership" in error.said:
+        owned = re.search(r"safe\.directory (.+)", error.said)
+        path = owned.group(1) if owned else shlex.quote(str(directory))
+        return (
+            f"{directory}: the repository belongs to another user and git does not trust it; if you do: "
+            f"git config --global --add safe.directory {path}"
+        )
+    if "must be run in a work tree" in error.said:
+        return f"{directory}: inside a git directory, not a checkout; give the path of a checkout"
+    return f"{directory}: not in a git repository; make one: git init && git add . && git commit -m 'first'"
+
+
+def _home(top: Path, common: Path) -> Path:
+    """The user's checkout: `top`, or the one that `top` was made for if it is itself a session's."""
+    if top.parent.name != CHECKOUTS:
+        return top
+    try:
+        outer, outer_common = find_repository(top.parent.parent)
+    except UserError:
+        return top
+    return outer if outer_common == common else top
+
+
+def _check_name(place: Place) -> None:
+    if not _TAG.fullmatch(place.tag):
+        raise UserError(f"--autoresearch-tag={place.tag}: expected letters, digits, '.', '_' and '-', such as run2")
+    if Git(place.home).ask("check-ref-format", "--branch", place.branch) is None:
+        raise UserError(f"branch {place.branch!r} is no name for a git branch; change branch_prefix or the tag")

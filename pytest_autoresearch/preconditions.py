@@ -1,0 +1,240 @@
+"""The nine things that must hold before a loop may start, each one function."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from pytest_autoresearch.checkout import check_committed
+from pytest_autoresearch.critics.base import Exhausted
+from pytest_autoresearch.environment import runner_environment
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.git import Git
+from pytest_autoresearch.opening import has_begun
+from pytest_autoresearch.place import find_repository
+from pytest_autoresearch.problem import ProblemError, unavailable
+from pytest_autoresearch.processes import marked
+from pytest_autoresearch.research import Parts, Research
+from pytest_autoresearch.runner import LOGS_KEPT
+
+_ROOM_MB = 256
+
+Outcome = Literal["passed", "failed", "skipped", "blocked"]
+
+
+class NotApplicable(Exception):
+    """The check has nothing to look at here; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one check came to, what it saw, and how long it took in seconds."""
+
+    name: str
+    outcome: Outcome
+    detail: str
+    seconds: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the loop may start as far as this check goes."""
+        return self.outcome in ("passed", "skipped")
+
+
+def repo_git(research: Research, parts: Parts) -> str:
+    """A repository with a commit, in which the problem's files are as committed."""
+    top, _ = find_repository(research.problem_file.parent)
+    try:
+        problem, place = research.problem, research.place
+    except ProblemError:
+        head = Git(top).ask("rev-parse", "--verify", "--quiet", "HEAD")
+        return f"{top} at {head[:12] if head else 'no commit'} (its files: see problem_yaml)"
+    if has_begun(place):
+        return f"{place.home}; session {place.branch} has begun"
+    return f"{place.home} at {check_committed(place, problem)[:12]}"
+
+
+def tools_present(research: Research, parts: Parts) -> str:
+    """git, bash and the interpreter, where the runner will look for them."""
+    path = runner_environment(os.environ, ())["PATH"]
+    missing = [tool for tool in ("git", "python3", "bash") if shutil.which(tool, path=path) is None]
+    if missing:
+        raise UserError(f"{', '.join(missing)}: not found on PATH; install it and run again")
+    version = Git(research.problem_file.parent).text("--version").removeprefix("git version ")
+    return f"git {version}, python3 {shutil.which('python3', path=path)}, bash"
+
+
+def problem_yaml(research: Research, parts: Parts) -> str:
+    """The problem file is right, and selects nothing that this version lacks."""
+    problem = research.problem
+    if lacking := unavailable(problem):
+        raise UserError(
+            f"{research.problem_file.name}: {', '.join(lacking)}: not available in this version; take it out"
+        )
+    direction = "lower" if problem.lower_is_better else "higher"
+    return f"{problem.metric_name}, {direction} is better, {problem.trust}, at most {problem.hard_timeout_s:g} s a run"
+
+
+def critic_endpoint(research: Research, parts: Parts) -> str:
+    """The critic is there."""
+    return f"{research.choice.critic.name} ({research.choice.why}); embedded, no endpoint"
+
+
+def vram_budget(research: Research, parts: Parts) -> str:
+    """The critic's model fits beside what runs on the GPU."""
+    if shutil.which("nvidia-smi") is None:
+        raise NotApplicable("no nvidia-smi: no NVIDIA GPU to share")
+    query = ["nvidia-smi", "--query-gpu=memory.free,memory.total", "--format=csv,noheader,nounits"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=60)
+    if answer.returncode:
+        raise UserError(f"nvidia-smi failed: {answer.stdout.strip() or answer.stderr.strip()}; mend the driver")
+    gpus = [tuple(float(value) / 1024 for value in line.split(",")) for line in answer.stdout.strip().splitlines()]
+    free = max((gpu[0] for gpu in gpus), default=0.0)
+    if free < research.choice.vram_gb:
+        raise UserError(f"the critic needs {research.choice.vram_gb:g} GiB of GPU memory and {free:.1f} are free")
+    shown = ", ".join(f"{gpu[0]:.1f} of {gpu[1]:.1f} GiB free" for gpu in gpus)
+    return f"{shown}; the critic needs {research.choice.vram_gb:g}"
+
+
+def baseline_smoke(research: Research, parts: Parts) -> str:
+    """The runner gives a metric in time, and really reads the mutable file of the session's checkout."""
+    session = research.opened.session
+    measured_before = session.progress.incumbent is not None
+    incumbent = session.baseline(parts.measure)
+    session.prove_reading(parts.measure)
+    what = "as measured before" if measured_before else f"in {incumbent.seconds:.1f} s"
+    return f"{session.problem.metric_name} {incumbent.metric:.6g} {what} (experiment {incumbent.number})"
+
+
+def critic_dry_run(research: Research, parts: Parts) -> str:
+    """The critic gives one valid idea, which is not used up."""
+    session = research.opened.session
+    if session.progress.pending_idea is not None:
+        return f"experiment {session.progress.next_number} goes on with the idea it has"
+    brief = session.brief()
+    try:
+        idea = parts.propose(brief)
+    except Exhausted as exhausted:
+        raise NotApplicable(f"no idea left: {exhausted}") from None
+    return f"{idea.critic}: {idea.hypothesis}"
+
+
+def cleanup_check(research: Research, parts: Parts) -> str:
+    """Nothing of an earlier run is left running, logs rotate, the disk has room."""
+    session = research.opened.session
+    if left := marked(session.id):
+        raise UserError(f"processes of this session are still running and cannot be ended: {left}; end them by hand")
+    logs = list((session.workspace.own_directory() / "logs").glob("run-*.log"))
+    runs = sum(not log.name.endswith(".evaluator.log") for log in logs)
+    if runs > LOGS_KEPT:
+        raise UserError(f"{logs[0].parent} holds the logs of {runs} runs, more than {LOGS_KEPT}; delete the oldest")
+    free = min(shutil.disk_usage(place).free for place in (session.workspace.checkout, research.place.common)) >> 20
+    if free < _ROOM_MB:
+        raise UserError(f"{free} MiB are free on the disk, expected at least {_ROOM_MB}; make room")
+    return f"nothing left running, {runs} logs, {free / 1024:.1f} GiB free"
+
+
+def confirm_loop(research: Research, parts: Parts) -> str:
+    """A person has said that the loop may run."""
+    if research.options.confirm and research.options.loop:
+        research.confirm()
+    if research.confirmed:
+        return f"confirmed for {research.place.branch}"
+    how = "run once with --autoresearch --autoresearch-confirm"
+    if research.options.loop:
+        raise UserError(f"nobody has confirmed that session {research.place.branch} may run by itself; {how}")
+    raise NotApplicable(f"not confirmed yet; to let the loop run, {how}")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check with what it needs to hold first; `loop_needs` counts only where the loop is to start."""
+
+    function: Callable[[Research, Parts], str]
+    needs: tuple[str, ...] = ()
+    loop_needs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name that people see."""
+        return self.function.__name__
+
+
+CHECKS = (
+    Check(repo_git),
+    Check(tools_present),
+    Check(problem_yaml),
+    Check(critic_endpoint, ("problem_yaml",)),
+    Check(vram_budget, ("critic_endpoint",)),
+    Check(baseline_smoke, ("repo_git", "tools_present", "problem_yaml"), ("confirm_loop",)),
+    Check(critic_dry_run, ("critic_endpoint", "baseline_smoke")),
+    Check(cleanup_check, ("baseline_smoke",)),
+    Check(confirm_loop, ("repo_git", "problem_yaml")),
+)
+NAMES = tuple(check.name for check in CHECKS)
+
+
+class Preconditions:
+    """The nine checks of one run, each made at most once, whoever asks first."""
+
+    def __init__(self, research: Research) -> None:
+        self._research = research
+        self._results: dict[str, Result] = {}
+
+    def result(self, name: str, parts: Parts) -> Result:
+        """What check `name` came to; what it needs is looked at before it."""
+        if name not in self._results:
+            self._results[name] = self._make(CHECKS[NAMES.index(name)], parts)
+            self._save()
+        return self._results[name]
+
+    def first_failure(self, parts: Parts) -> Result | None:
+        """The check that keeps the loop from starting, if one does."""
+        results = [self.result(name, parts) for name in NAMES]
+        failures = [result for result in results if not result.holds]
+        return min(failures, key=lambda result: result.outcome != "failed", default=None)
+
+    @property
+    def any_failed(self) -> bool:
+        """Whether a check that was made so far does not hold."""
+        return any(not result.holds for result in self._results.values())
+
+    def _make(self, check: Check, parts: Parts) -> Result:
+        needs = check.needs + (check.loop_needs if self._research.options.loop else ())
+        for need in needs:
+            if not self.result(need, parts).holds:
+                return Result(check.name, "blocked", f"blocked by precondition[{self._root(need)}]", 0.0)
+        began = time.monotonic()
+        outcome, detail = _outcome(check, self._research, parts)
+        return Result(check.name, outcome, detail, round(time.monotonic() - began, 3))
+
+    def _root(self, name: str) -> str:
+        """The check that failed, of those that block one another."""
+        result = self._results[name]
+        return name if result.outcome == "failed" else result.detail.split("[")[1].rstrip("]")
+
+    def _save(self) -> None:
+        """Keep the results with the ledger, where there is one."""
+        if not self._research.is_open or not self._research.place.records.is_dir():
+            return
+        results = [asdict(self._results[name]) for name in NAMES if name in self._results]
+        saved = {"run_id": self._research.run_id, "at": time.strftime("%Y-%m-%d %H:%M:%S"), "results": results}
+        fresh = self._research.place.records / "preconditions.json.new"
+        fresh.write_text(json.dumps(saved, indent=2, ensure_ascii=False) + "\n")
+        fresh.replace(Path(str(fresh).removesuffix(".new")))
+
+
+def _outcome(check: Check, research: Research, parts: Parts) -> tuple[Outcome, str]:
+    try:
+        return "passed", check.function(research, parts)
+    except NotApplicable as reason:
+        return "skipped", str(reason)
+    except UserError as error:
+        return "failed", str(error)

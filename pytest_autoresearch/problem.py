@@ -1,0 +1,348 @@
+"""`problem.yaml`: what is to be improved, how it is measured, and what may change."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.yaml_source import Location, Mistake, Source, read_yaml
+
+Provider = Literal["ollama", "openrouter", "openai", "tuner", "hybrid", "replay", "auto"]
+Sampler = Literal["tpe", "cmaes", "random"]
+LLM_PROVIDERS = ("ollama", "openrouter", "openai", "hybrid")
+
+
+def _regex(pattern: str) -> str:
+    try:
+        compiled = re.compile(pattern, re.MULTILINE)
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error})") from None
+    if compiled.groups < 1:
+        raise ValueError("expected a group around the number, such as '^rmse: (\\S+)'")
+    return pattern
+
+
+def _inside(path: str) -> str:
+    pure = PurePosixPath(path)
+    if not path.strip() or pure.is_absolute() or ".." in pure.parts:
+        raise ValueError("expected a path inside the project, relative to problem.yaml")
+    return str(pure)
+
+
+def _existing(path: str, info: ValidationInfo) -> str:
+    directory = (info.context or {}).get("directory")
+    if directory is not None and not (directory / path).exists():
+        raise ValueError(f"there is no such file ({directory / path})")
+    return path
+
+
+def _one_line(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected a text that is not empty")
+    return text
+
+
+def _column(text: str) -> str:
+    if not text.strip() or "\t" in text or "\n" in text:
+        raise ValueError("expected a column name without tabs and newlines")
+    return text
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Regex = Annotated[str, AfterValidator(_regex)]
+Inside = Annotated[str, AfterValidator(_inside)]
+Existing = Annotated[Inside, AfterValidator(_existing)]
+Text = Annotated[str, AfterValidator(_one_line)]
+Column = Annotated[str, AfterValidator(_column)]
+Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class CriticSection(_Section):
+    """`critic:` — who proposes. The key `gemma_critic` of v1.1 means the same."""
+
+    enabled: bool = True
+    provider: Provider = "ollama"
+    model: Text = "gemma4:e2b"
+    base_url: str | None = Field(default=None, validation_alias=AliasChoices("base_url", "ollama_url"))
+    api_key_env: str | None = None
+    when: Literal["always", "downtime"] = "always"
+    thinking: bool = True
+    max_vram_gb: float = Field(default=8, ge=0)
+    context_last_n: int = Field(default=10, ge=0)
+    temperature: float = Field(default=0.7, ge=0)
+    max_tokens: int = Field(default=2048, gt=0)
+    timeout_s: Seconds = 120
+    sampler: Sampler = "tpe"
+    ideas: Inside = "ideas.yaml"
+
+
+class CoderSection(_Section):
+    """`coder:` — who applies an idea that carries no edits."""
+
+    enabled: bool = False
+    agent: Literal["claude", "codex", "opencode", "editor"] = "claude"
+    permission: Literal["acceptEdits", "bypass"] = "acceptEdits"
+    timeout_s: Seconds = 600
+    command: str | list[str] | None = None
+    prompt_template: str | None = None
+
+
+class StateSection(_Section):
+    """`state:` — how often the views for people are refreshed."""
+
+    enabled: bool = True
+    throttle_seconds: float = Field(default=300, ge=0)
+    rebuild_every_n_iter: int = Field(default=5, ge=1)
+
+
+class NoiseSection(_Section):
+    """`noise:` — how a candidate that looks better is confirmed."""
+
+    repeats: int = Field(default=1, ge=1)
+    confirm: int = Field(default=0, ge=0)
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    min_improvement: float | str = 0
+
+
+class StopSection(_Section):
+    """`stop:` — when a session has done enough."""
+
+    target: float | None = None
+    patience: int | None = Field(default=None, ge=1)
+    hours: float | None = Field(default=None, gt=0)
+    tokens: int | None = Field(default=None, gt=0)
+    usd: float | None = Field(default=None, gt=0)
+
+
+class Problem(_Section):
+    """One `problem.yaml`, checked. Times are in seconds, paths relative to the file's directory."""
+
+    objective: Text
+    metric_name: Column
+    metric_regex: Regex
+    lower_is_better: bool = True
+    time_budget_s: Seconds = 300
+    hard_timeout_s: Seconds = 600
+    mutable_file: Existing
+    readonly_files: list[Existing] = Field(default_factory=list)
+    runner: Text
+    branch_prefix: Text = "autoresearch"
+    results_tsv_columns: list[Column] = Field(default_factory=list)
+    resource_metric_regex: Regex | None = None
+    resource_metric_transform: Literal["identity", "divide_by_1024", "divide_by_1000"] = "identity"
+    critic: CriticSection = Field(
+        default_factory=CriticSection, validation_alias=AliasChoices("critic", "gemma_critic")
+    )
+    coder: CoderSection = Field(default_factory=CoderSection)
+    state: StateSection = Field(default_factory=StateSection)
+    evaluator: Text | None = None
+    artifacts: Annotated[list[Inside], BeforeValidator(_listed)] = Field(default_factory=list)
+    holdout: Text | None = None
+    fingerprint: Annotated[list[Inside], BeforeValidator(_listed)] = Field(default_factory=list)
+    link: Annotated[list[Inside], BeforeValidator(_listed)] = Field(default_factory=list)
+    noise: NoiseSection | None = None
+    stop: StopSection = Field(default_factory=StopSection)
+    sandbox: Literal["none", "bwrap"] = "none"
+    engine: str | dict[str, Any] = "local"
+    env: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absent_is_default(cls, data: Any) -> Any:
+        """A key without a value and an empty resource regex mean what v1.1 took them for: not given."""
+        if not isinstance(data, Mapping):
+            return data
+        absent = {key for key, value in data.items() if value is None}
+        absent |= {key for key in ("resource_metric_regex",) if data.get(key) == ""}
+        return {key: value for key, value in data.items() if key not in absent}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The header of `results.tsv`: commit, metric, resource, status, description, under the problem's names."""
+        return tuple(self.results_tsv_columns or ("commit", self.metric_name, "resource", "status", "description"))
+
+    @property
+    def trust(self) -> Literal["evaluated", "self-reported"]:
+        """Where the metric comes from: a process of its own, or the candidate itself."""
+        return "evaluated" if self.evaluator else "self-reported"
+
+    @property
+    def resource_divisor(self) -> float:
+        """What the resource that the regex finds is divided by."""
+        return {"identity": 1.0, "divide_by_1024": 1024.0, "divide_by_1000": 1000.0}[self.resource_metric_transform]
+
+
+class ProblemError(UserError):
+    """Everything that is wrong with one `problem.yaml`, a line each."""
+
+    def __init__(self, path: Path, mistakes: list[Mistake]) -> None:
+        self.mistakes = tuple(sorted(mistakes, key=lambda mistake: mistake.line))
+        super().__init__("\n".join(f"{path.name}:{mistake.line}: {mistake.message}" for mistake in self.mistakes))
+
+
+def load_problem(path: Path) -> Problem:
+    """The problem that `path` describes; ProblemError names all its mistakes at once."""
+    return parse_problem(path, _text(path))
+
+
+def parse_problem(path: Path, text: str) -> Problem:
+    """The problem in `text`; files that it names are looked for beside `path`."""
+    source = read_yaml(text)
+    mistakes = list(source.mistakes)
+    problem = None
+    if not isinstance(source.data, Mapping):
+        if not mistakes:
+            mistakes.append(Mistake(1, "expected keys and values, such as `metric_name: rmse`"))
+        raise ProblemError(path, mistakes)
+    try:
+        problem = Problem.model_validate(dict(source.data), context={"directory": path.parent})
+    except ValidationError as error:
+        mistakes += _mistakes(error, source)
+    mistakes += _cross_checks(source)
+    if mistakes or problem is None:
+        raise ProblemError(path, mistakes)
+    return problem
+
+
+def unavailable(problem: Problem) -> list[str]:
+    """The features that `problem` selects and this version lacks, by the key that selects them."""
+    selected = {
+        "coder.enabled": problem.coder.enabled,
+        "holdout": problem.holdout is not None,
+        "noise": problem.noise is not None,
+        "sandbox": problem.sandbox != "none",
+        "engine": problem.engine not in ("local", {"kind": "local"}),
+        "stop.tokens": problem.stop.tokens is not None,
+        "stop.usd": problem.stop.usd is not None,
+    }
+    return [key for key, chosen in selected.items() if chosen]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise ProblemError(path, [Mistake(line, "not UTF-8: save the file in that encoding")]) from None
+
+
+def _mistakes(error: ValidationError, source: Source) -> Iterator[Mistake]:
+    explained: dict[Location, list[str]] = {}
+    for found in error.errors():
+        location = _as_written(found["type"], found["loc"], source)
+        explained.setdefault(location, []).append(_explain(found, location))
+    for location, messages in explained.items():
+        yield Mistake(source.line(location), f"{_dotted(location)}: {', or '.join(messages)}")
+
+
+def _as_written(kind: str, location: Location, source: Source) -> Location:
+    """Without pydantic's names of union members, which stand in no file."""
+    while kind not in ("missing", "extra_forbidden") and location and location not in source.lines:
+        location = location[:-1]
+    return location
+
+
+def _dotted(location: Location) -> str:
+    return ".".join(str(step) for step in location) or "problem"
+
+
+def _explain(found: Mapping[str, Any], location: Location) -> str:
+    if found["type"] == "extra_forbidden":
+        return f"unknown key{_nearest(str(location[-1]), _known_keys(location[:-1]))}"
+    if found["type"] == "missing":
+        return "missing; expected " + _EXPECTED.get(str(location[-1]), "a value")
+    if found["type"] == "value_error":
+        return f"{found['ctx']['error']} (got {_shown(found['input'])})"
+    message = found["msg"][0].lower() + found["msg"][1:]
+    return f"{message.replace('input should', 'should')} (got {_shown(found['input'])})"
+
+
+_EXPECTED = {
+    "objective": "one sentence that says what to improve",
+    "metric_name": "the name of the metric, such as `rmse`",
+    "metric_regex": "a regular expression with one group, such as '^rmse: (\\S+)'",
+    "mutable_file": "the one file that may be changed, such as `solution.py`",
+    "runner": "the command that runs one experiment, such as `python solution.py`",
+}
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean `{close[0]}`?" if close else f"; expected one of {', '.join(known)}"
+
+
+def _known_keys(location: Location) -> list[str]:
+    model: type[BaseModel] = Problem
+    if location:
+        name = {"gemma_critic": "critic"}.get(str(location[0]), str(location[0]))
+        sections: dict[str, type[BaseModel]] = {
+            "critic": CriticSection,
+            "coder": CoderSection,
+            "state": StateSection,
+            "noise": NoiseSection,
+            "stop": StopSection,
+        }
+        model = sections.get(name, Problem)
+    aliases = {"critic": ["gemma_critic"], "base_url": ["ollama_url"]}
+    return [name for field in model.model_fields for name in (field, *aliases.get(field, []))]
+
+
+def _cross_checks(source: Source) -> Iterator[Mistake]:
+    """What concerns two keys; checked on the raw data, so that it is said together with everything else."""
+    data = source.data
+    for old, new in ((("gemma_critic",), ("critic",)), (("critic", "ollama_url"), ("critic", "base_url"))):
+        if old in source.lines and new in source.lines:
+            yield Mistake(source.line(old), f"{_dotted(old)}: means `{_dotted(new)}`, which is given too; keep one")
+    columns = data.get("results_tsv_columns")
+    if isinstance(columns, list) and columns and (len(columns) != 5 or len(set(map(str, columns))) != 5):
+        yield Mistake(
+            source.line(("results_tsv_columns",)),
+            "results_tsv_columns: expected five different names, in the order commit, metric, resource, status, "
+            f"description (got {_shown(columns)})",
+        )
+    if data.get("evaluator") and not data.get("artifacts"):
+        yield Mistake(source.line(("evaluator",)), "evaluator: needs `artifacts:`, what the runner writes for it")
+    if data.get("artifacts") and not data.get("evaluator"):
+        yield Mistake(source.line(("artifacts",)), "artifacts: nothing reads them without `evaluator:`, a command")
+    yield from _roles(data, source)
+
+
+def _roles(data: Mapping[str, Any], source: Source) -> Iterator[Mistake]:
+    """A file is mutable, read-only or an artifact, and no two of these."""
+    roles: dict[str, str] = {str(data.get("mutable_file")): "the mutable file"}
+    for key, role in (("readonly_files", "a read-only file"), ("artifacts", "an artifact")):
+        listed = _listed(data.get(key))
+        for index, name in enumerate(listed if isinstance(listed, list) else []):
+            if name in roles:
+                yield Mistake(source.line((key, index)), f"{key}.{index}: {name} is {roles[name]} already")
+            roles[str(name)] = role

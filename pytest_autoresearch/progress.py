@@ -1,0 +1,122 @@
+"""What a ledger adds up to: where the session stands, in memory that hardly grows with its length."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from pytest_autoresearch.ledger import Record, experiment, parse
+from pytest_autoresearch.processes import Identity
+from pytest_autoresearch.records import Experiment, Idea, Measurement
+
+_CRITIC = b'"critic":"'
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A mutable file that was tried before; `measurement` is None if the machine's failure says nothing about it."""
+
+    number: int
+    contract: str
+    measurement: Measurement | None
+
+
+@dataclass(slots=True)
+class Progress:
+    """The state of a session, record by record; the same after a replay as after the run that was replayed."""
+
+    begin: Record | None = None
+    checkout: str | None = None
+    probed: bool = False
+    next_number: int = 0
+    baseline: Experiment | None = None
+    incumbent: Experiment | None = None
+    last: Experiment | None = None
+    keeps_from: int = 0
+    unadvanced: Experiment | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    ideas: Counter[str] = field(default_factory=Counter)
+    known: dict[str, Known] = field(default_factory=dict)
+    _idea: bytes | None = None
+    _applied: bytes | None = None
+    _started: list[bytes] = field(default_factory=list)
+
+    def take(self, kind: str, line: bytes) -> None:
+        """Add one record."""
+        match kind:
+            case "idea":
+                self._idea, self._applied, self._started = line, None, []
+                self.ideas[_critic(line)] += 1
+            case "noop":
+                self._idea = self._applied = None
+            case "applied":
+                self._applied = line
+            case "started":
+                self._started.append(line)
+            case "result":
+                self._finish(experiment(parse(line)))
+            case "advanced":
+                self.unadvanced = None
+            case _:
+                self._take_rare(kind, parse(line))
+
+    def _take_rare(self, kind: str, record: Record) -> None:
+        match kind:
+            case "begin":
+                self.begin = record
+            case "checkout":
+                self.checkout = record["path"]
+            case "probe":
+                self.probed = True
+            case "remeasured" if self.incumbent is not None:
+                self.incumbent = replace(self.incumbent, metric=record["metric"], contract=record["contract"])
+
+    def _finish(self, done: Experiment) -> None:
+        self._idea = self._applied = None
+        self._started = []
+        self.next_number = done.number + 1
+        self.counts[done.status] += 1
+        self.last = done
+        if done.number == 0:
+            self.baseline = done
+        if done.status == "keep":
+            self.incumbent, self.keeps_from = done, done.number
+            self.unadvanced = done if done.number else None
+        if done.blob and done.duplicate_of is None:
+            self.known[done.blob] = Known(done.number, done.contract, None if done.machine else _measurement(done))
+
+    @property
+    def beginning(self) -> Record:
+        """The `begin` record of a session that has begun."""
+        assert self.begin is not None
+        return self.begin
+
+    @property
+    def since_keep(self) -> int:
+        """How many experiments came after the last keep."""
+        return max(0, self.next_number - 1 - self.keeps_from)
+
+    @property
+    def pending_idea(self) -> Idea | None:
+        """The idea that was paid for and has no result yet."""
+        return Idea.from_json(parse(self._idea)["idea"]) if self._idea else None
+
+    @property
+    def pending_candidate(self) -> Record | None:
+        """The `applied` record of the pending idea, if it got that far."""
+        return parse(self._applied) if self._applied else None
+
+    @property
+    def pending_processes(self) -> list[Identity]:
+        """The processes that were started and not seen to end."""
+        return [Identity(**parse(line)["process"]) for line in self._started]
+
+
+def _critic(line: bytes) -> str:
+    start = line.index(_CRITIC) + len(_CRITIC)
+    return line[start : line.index(b'"', start)].decode()
+
+
+def _measurement(done: Experiment) -> Measurement:
+    failure = done.reason if done.metric is None else ""
+    return Measurement(done.metric, done.resource, done.exit, seconds=0.0, failure=failure, duplicate_of=done.number)

@@ -1,0 +1,120 @@
+"""What one experiment is made of: idea, candidate, measurement, verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Status = Literal["keep", "discard", "crash"]
+Risk = Literal["low", "med", "high"]
+ParameterValue = int | float | bool | str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace the one place where `search` stands in the mutable file with `replace`."""
+
+    search: str
+    replace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Idea:
+    """What a critic proposes; the first seven fields are the schema of autoresearch v1.1.
+
+    `expected_delta` is the signed change of the metric that the critic expects, None if it does not say.
+    An idea that carries `edits` or the whole new `content` of the mutable file needs no coder.
+    `parameters` are the literals that a sampler set, and `space` identifies the search space they belong to.
+    """
+
+    hypothesis: str
+    thought_process: str = ""
+    alternatives_considered: tuple[str, ...] = ()
+    expected_delta: float | None = None
+    justification: str = ""
+    code_pseudocode: str = ""
+    risk_level: Risk = "low"
+    edits: tuple[Edit, ...] = ()
+    content: str | None = None
+    critic: str = ""
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    space: str = ""
+    tokens: int = 0
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The idea as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Idea:
+        """The idea that `to_json` wrote."""
+        values = dict(data)
+        values["alternatives_considered"] = tuple(values.get("alternatives_considered", ()))
+        values["edits"] = tuple(Edit(**edit) for edit in values.get("edits", ()))
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The commit that holds an applied idea; its parent is the session's tip."""
+
+    number: int
+    commit: str
+    parent: str
+    blob: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What running a candidate gave.
+
+    `metric` is None exactly if `failure` says why there is none. `seconds` is the wall time of all processes.
+    `machine` marks a failure that is the machine's and not the candidate's: it says nothing about the idea.
+    """
+
+    metric: float | None
+    resource: float | None = None
+    exit: int | None = None
+    seconds: float = 0.0
+    failure: str = ""
+    machine: bool = False
+    log_tail: str = ""
+    duplicate_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Keep, discard or crash, and why in one line."""
+
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One finished experiment: one ledger record, one row of `results.tsv`, one test item.
+
+    Experiment 0 is the baseline. `contract` is the fingerprint of everything that the measurement rests on:
+    two metrics can be compared only if it is the same.
+    """
+
+    number: int
+    status: Status
+    reason: str
+    metric: float | None
+    resource: float | None
+    seconds: float
+    commit: str
+    parent: str
+    blob: str
+    contract: str
+    description: str
+    exit: int | None = None
+    machine: bool = False
+    duplicate_of: int | None = None
+    log_tail: str = ""
+    at: float = 0.0
+    idea: Idea | None = None

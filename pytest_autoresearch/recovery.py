@@ -1,0 +1,80 @@
+"""Making a session whole again: processes, branch, mutable file and views are what its ledger says."""
+
+from __future__ import annotations
+
+from pytest_autoresearch.contract import Contract
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.journal import Journal
+from pytest_autoresearch.processes import sweep
+from pytest_autoresearch.progress import Progress
+from pytest_autoresearch.results import ResultsTable
+from pytest_autoresearch.workspace import PROBE, BranchMoved, Workspace
+
+
+def recover(journal: Journal, workspace: Workspace, contract: Contract, table: ResultsTable) -> list[str]:
+    """Finish what was interrupted; sentences for the user about what was found.
+
+    UserError where something is the user's to decide: a branch that was moved, a mutable or read-only file that
+    holds what this package did not write.
+    """
+    progress = journal.progress
+    notices = []
+    if ended := sweep(progress.beginning["session"], progress.pending_processes):
+        notices.append(f"{len(ended)} process(es) that an earlier run left behind were ended")
+    if workspace.branch is None:
+        workspace.stand_on(progress.beginning["commit"])
+    else:
+        _branch(journal, workspace)
+    _mutable_file(progress, workspace)
+    _readonly_files(contract, workspace)
+    if not table.agrees() and (kept := table.rebuild(journal.ledger.experiments())):
+        notices.append(f"{table.path.name} was edited; it is rebuilt, and your version is {kept}")
+    return notices
+
+
+def _branch(journal: Journal, workspace: Workspace) -> None:
+    """The branch stands on the last keep; a keep that was on record and not on the branch is put there."""
+    progress = journal.progress
+    keep = progress.unadvanced
+    if keep is not None and workspace.branch_tip() == keep.parent:
+        workspace.move_branch(keep.commit, keep.parent)
+    expected = progress.incumbent.commit if progress.incumbent else progress.beginning["commit"]
+    tip = workspace.branch_tip()
+    if tip is None:
+        workspace.git.output("update-ref", f"refs/heads/{workspace.branch}", expected)
+    elif tip != expected:
+        raise BranchMoved(workspace.moved(expected, expected))
+    if keep is not None:
+        journal.write("advanced", number=keep.number, commit=keep.commit)
+    workspace.stand_on(expected)
+    if workspace.indexed_blob() != workspace.blob:
+        workspace.index_incumbent()
+
+
+def _mutable_file(progress: Progress, workspace: Workspace) -> None:
+    """What we wrote there gives way to the incumbent; what somebody else wrote is kept."""
+    content = workspace.read()
+    if content is None or content in (workspace.incumbent, PROBE):
+        workspace.restore()
+        return
+    blob, pending = workspace.blob_of(content), progress.pending_candidate
+    if blob in progress.known or blob == workspace.blob or (pending and blob == pending["blob"]):
+        workspace.restore()
+        return
+    raise UserError(
+        f"{workspace.mutable} holds a change that this session did not make. Keep it elsewhere if you want it, "
+        f"then put the session's own back: git -C {workspace.checkout} checkout -- {workspace.path}"
+    )
+
+
+def _readonly_files(contract: Contract, workspace: Workspace) -> None:
+    missing = [path for path in contract.changed(workspace.project) if not (workspace.project / path).exists()]
+    for path in missing:
+        contract.put_back(workspace.project, path)
+    changed = contract.changed(workspace.project)
+    if changed:
+        raise UserError(
+            f"{', '.join(changed)} in {workspace.project} is not as it was when the session began. Put it back "
+            f"(git -C {workspace.project} checkout -- {' '.join(changed)}), or start another session with "
+            "--autoresearch-tag"
+        )

@@ -1,0 +1,113 @@
+"""`results.tsv`: one row an experiment, a view of the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from pytest_autoresearch.records import Experiment
+
+_DESCRIPTION = 200
+_BREAKS = re.compile(r"[\t\r\n\x00-\x1f\x7f\u0085\u2028\u2029]+")
+
+
+def header(columns: Iterable[str]) -> str:
+    """The first line."""
+    return "\t".join(columns) + "\n"
+
+
+def row(experiment: Experiment) -> str:
+    """The line of one experiment: commit, metric, resource, status, description; a crash has an empty metric."""
+    return (
+        "\t".join(
+            (
+                experiment.commit[:7] or "-",
+                number(experiment.metric),
+                number(experiment.resource),
+                experiment.status,
+                one_line(experiment.description, _DESCRIPTION),
+            )
+        )
+        + "\n"
+    )
+
+
+def number(value: float | None) -> str:
+    """The shortest text that reads back as the same number; '' for none."""
+    return "" if value is None else repr(value)
+
+
+def one_line(text: str, length: int) -> str:
+    """`text` without control characters, cut to `length` characters."""
+    flat = _BREAKS.sub(" ", text).strip()
+    return flat if len(flat) <= length else f"{flat[: length - 1]}…"
+
+
+class Rows:
+    """What the rows below the header add up to, without the rows."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def add(self, experiment: Experiment) -> None:
+        """Count in one more row."""
+        line = row(experiment).encode()
+        self._digest.update(line)
+        self._size += len(line)
+
+    def are(self, content: bytes) -> bool:
+        """Whether `content` is these rows."""
+        return len(content) == self._size and hashlib.sha256(content).digest() == self._digest.digest()
+
+
+class ResultsTable:
+    """Keeps the file at `path` equal to what the ledger says, row by row."""
+
+    def __init__(self, path: Path, columns: Iterable[str], rows: Rows) -> None:
+        self.path = path
+        self._header = header(columns).encode()
+        self._rows = rows
+
+    def agrees(self) -> bool:
+        """Whether the file is byte for byte what it should be."""
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            return False
+        return content.startswith(self._header) and self._rows.are(content[len(self._header) :])
+
+    def add(self, experiment: Experiment) -> None:
+        """Write the row of an experiment that `rows` has counted in."""
+        with self.path.open("ab") as file:
+            file.write(row(experiment).encode())
+
+    def rebuild(self, experiments: Iterable[Experiment]) -> Path | None:
+        """Write the file anew; a version that is no beginning of the new one is the user's and is kept beside it.
+
+        Returns where it was kept.
+        """
+        fresh = self.path.with_name(f"{self.path.name}.new")
+        fresh.parent.mkdir(parents=True, exist_ok=True)
+        with fresh.open("wb") as file:
+            file.write(self._header)
+            file.writelines(row(experiment).encode() for experiment in experiments)
+        kept = self._keep_edited(fresh)
+        fresh.replace(self.path)
+        return kept
+
+    def _keep_edited(self, fresh: Path) -> Path | None:
+        try:
+            old = self.path.read_bytes()
+        except OSError:
+            return None
+        with fresh.open("rb") as file:
+            if file.read(len(old)) == old:
+                return None
+        number = 1
+        while (kept := self.path.with_name(f"{self.path.name}.edited-{number}")).exists():
+            number += 1
+        self.path.rename(kept)
+        return kept

@@ -1,0 +1,214 @@
+"""One run: the runner, then the evaluator if the problem has one, and the metric that comes out."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+import signal
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pytest_autoresearch.contract import Contract, Pristine
+from pytest_autoresearch.environment import evaluator_environment, runner_environment
+from pytest_autoresearch.problem import Problem
+from pytest_autoresearch.processes import Command, Identity, Outcome, Supervisor
+from pytest_autoresearch.records import Candidate, Measurement
+from pytest_autoresearch.workspace import Workspace
+
+LOGS_KEPT = 20
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What runs at the moment: for the live line."""
+
+    what: str
+    number: int
+    budget_s: float
+    timeout_s: float
+
+
+Tick = Callable[[Stage, float], None]
+Started = Callable[[str, int, Identity], None]
+
+
+class Runner:
+    """Measures candidates in the session's checkout.
+
+    `started` is told of each process before it runs; `tick` is called about once a second while one runs.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        workspace: Workspace,
+        contract: Contract,
+        pristine: Pristine,
+        supervisor: Supervisor,
+        *,
+        run_log: Path,
+        started: Started,
+        tick: Tick,
+    ) -> None:
+        self._problem = problem
+        self._workspace = workspace
+        self._contract = contract
+        self._pristine = pristine
+        self._supervisor = supervisor
+        self._run_log = run_log
+        self._started = started
+        self._tick = tick
+        self._source = "evaluator" if problem.evaluator else "runner"
+
+    def measure(self, candidate: Candidate) -> Measurement:
+        """Run what is in the checkout, which is to be `candidate`, and say what came of it."""
+        logs = self._logs(candidate)
+        self._remove_artifacts()
+        outcome = self._run("runner", self._problem.runner, candidate.number, self._workspace.project, logs)
+        measured = self._judge_runner(outcome)
+        if measured.failure or not self._problem.evaluator:
+            return measured
+        if failure := self._hand_over():
+            return Measurement(
+                None, seconds=outcome.seconds, exit=outcome.exit, failure=failure, log_tail=outcome.tail
+            )
+        log = logs.with_suffix(".evaluator.log")
+        evaluated = self._run("evaluator", self._problem.evaluator, candidate.number, self._pristine.directory, log)
+        self._pristine.restore()
+        return replace(self._read(evaluated, "evaluator"), seconds=outcome.seconds + evaluated.seconds)
+
+    def _judge_runner(self, outcome: Outcome) -> Measurement:
+        measured = self._read(outcome, "runner") if self._source == "runner" else self._exit_of(outcome, "runner")
+        touched = self._contract.changed(self._workspace.project)
+        for path in touched:
+            self._contract.put_back(self._workspace.project, path)
+        if not touched:
+            return measured
+        failure = f"contract: the run changed {', '.join(touched[:5])}, which was put back"
+        return replace(measured, metric=None, failure=failure, machine=False)
+
+    def _exit_of(self, outcome: Outcome, what: str) -> Measurement:
+        failure, machine = _failure(outcome, what, self._problem.hard_timeout_s)
+        return Measurement(
+            None, exit=outcome.exit, seconds=outcome.seconds, failure=failure, machine=machine, log_tail=outcome.tail
+        )
+
+    def _read(self, outcome: Outcome, what: str) -> Measurement:
+        measured = self._exit_of(outcome, what)
+        if measured.failure:
+            return measured
+        found = outcome.matches.get("metric")
+        if found is None:
+            return replace(measured, failure=f"no metric: nothing that the {what} printed matches metric_regex")
+        metric, failure = parse_metric(found)
+        return replace(measured, metric=metric, failure=failure, resource=self._resource(outcome))
+
+    def _resource(self, outcome: Outcome) -> float | None:
+        value, _ = parse_metric(outcome.matches.get("resource", ""))
+        return None if value is None else value / self._problem.resource_divisor
+
+    def _run(self, what: str, command: str, number: int, directory: Path, log: Path) -> Outcome:
+        stage = Stage(what, number, self._problem.time_budget_s, self._problem.hard_timeout_s)
+        make = evaluator_environment if what == "evaluator" else runner_environment
+        return self._supervisor.run(
+            Command(
+                argv=("bash", "-c", command),
+                cwd=directory,
+                env=make(os.environ, self._problem.env),
+                log=log,
+                timeout_s=self._problem.hard_timeout_s,
+                patterns=self._patterns() if what == self._source else {},
+            ),
+            lambda identity: self._started(what, number, identity),
+            lambda elapsed: self._tick(stage, elapsed),
+        )
+
+    def _patterns(self) -> Mapping[str, str]:
+        patterns = {"metric": self._problem.metric_regex}
+        if self._problem.resource_metric_regex:
+            patterns["resource"] = self._problem.resource_metric_regex
+        return patterns
+
+    def _logs(self, candidate: Candidate) -> Path:
+        """Where this run's log goes; `run.log` beside the problem always names the last one."""
+        directory = self._workspace.own_directory() / "logs"
+        directory.mkdir(exist_ok=True)
+        rotate(directory)
+        log = directory / f"run-{candidate.commit[:7]}.log"
+        fresh = self._run_log.with_name(f"{self._run_log.name}.new")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(os.path.relpath(log, fresh.parent))
+        fresh.replace(self._run_log)
+        return log
+
+    def _remove_artifacts(self) -> None:
+        """An artifact of the run before must never be taken for this one's."""
+        for name in self._problem.artifacts:
+            path = self._workspace.project / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def _hand_over(self) -> str:
+        """Copy the artifacts to where the evaluator runs; why not, if that cannot be."""
+        self._pristine.restore()
+        for name in self._problem.artifacts:
+            if failure := _copy_regular(self._workspace.project / name, self._pristine.directory / name):
+                return f"artifact {name}: {failure}"
+        return ""
+
+
+def parse_metric(text: str) -> tuple[float | None, str]:
+    """The finite number that `text` is, or None and why it is none."""
+    value = float(text) if _NUMBER.fullmatch(text.strip()) else math.nan
+    if math.isfinite(value):
+        return value, ""
+    return None, f"the metric {text.strip()[:40]!r} is not a finite number"
+
+
+def rotate(directory: Path, kept: int = LOGS_KEPT) -> None:
+    """Leave the youngest `kept` - 1 runs' logs, so that the next one makes `kept`."""
+    logs = sorted(directory.glob("run-*.log"), key=lambda log: log.lstat().st_mtime_ns, reverse=True)
+    runs = [log for log in logs if not log.name.endswith(".evaluator.log")]
+    for old in runs[kept - 1 :]:
+        old.unlink(missing_ok=True)
+        old.with_suffix(".evaluator.log").unlink(missing_ok=True)
+
+
+def _failure(outcome: Outcome, what: str, timeout_s: float) -> tuple[str, bool]:
+    """Why a process that has ended is a failure, and whether that is the machine's making; '' if it is none."""
+    if outcome.error:
+        return f"the {what} could not be started: {outcome.error}", True
+    if outcome.expired:
+        return f"timeout: the {what} was ended after {timeout_s:g} s (hard_timeout_s)", False
+    if outcome.lost:
+        return f"the process that supervised the {what} was killed", True
+    if outcome.exit is not None and outcome.exit < 0:
+        name = signal.Signals(-outcome.exit).name if -outcome.exit in set(signal.Signals) else str(-outcome.exit)
+        return f"the {what} was killed by {name}", outcome.exit == -signal.SIGKILL
+    if outcome.exit == 128 + signal.SIGKILL:
+        return f"a process of the {what} was killed by SIGKILL (out of memory?)", True
+    return (f"the {what} ended with exit status {outcome.exit}", False) if outcome.exit else ("", False)
+
+
+def _copy_regular(source: Path, target: Path) -> str:
+    """Copy a regular file, and only what it holds now; why not, if it is none."""
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return "the runner did not write it"
+    except OSError as error:
+        return f"not a regular file ({error.strerror})"
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return "not a regular file"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as copy:
+            shutil.copyfileobj(stream, copy, 1 << 20)
+    return ""

@@ -1,0 +1,234 @@
+"""One line of research: the steps of an experiment, each on record before it is done."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_autoresearch.critics.base import Brief
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.journal import Journal
+from pytest_autoresearch.judge import stop_reason
+from pytest_autoresearch.problem import Problem
+from pytest_autoresearch.processes import Identity
+from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Verdict
+from pytest_autoresearch.results import ResultsTable, one_line
+from pytest_autoresearch.workspace import PROBE, Workspace
+
+_LOG_TAIL = 2000
+_DESCRIPTION = 200
+
+Measure = Callable[[Candidate], Measurement]
+
+
+class Session:
+    """A session that is open: its lock is held, its checkout stands on the incumbent.
+
+    Made by `opening.open_session`. `notices` are sentences for the user about what was found at the start.
+    """
+
+    def __init__(
+        self,
+        tag: str,
+        problem: Problem,
+        journal: Journal,
+        workspace: Workspace,
+        *,
+        fingerprint: str,
+        table: ResultsTable,
+        idea_file: Path,
+        notices: Iterable[str],
+    ) -> None:
+        self.tag = tag
+        self.problem = problem
+        self.progress = journal.progress
+        self.workspace = workspace
+        self.fingerprint = fingerprint
+        self.notices = tuple(notices)
+        self.id: str = journal.progress.beginning["session"]
+        self.start: str = journal.progress.beginning["commit"]
+        self.write = journal.write
+        self._journal = journal
+        self._table = table
+        self._idea_file = idea_file
+        self._opened = time.monotonic()
+
+    def process_started(self, what: str, number: int, process: Identity) -> None:
+        """Record a process before it runs, so that a later start can stop it."""
+        identity = {"pid": process.pid, "ticks": process.ticks, "boot": process.boot}
+        self.write("started", number=number, what=what, process=identity)
+
+    # --- experiment 0
+
+    def baseline(self, measure: Measure) -> Experiment:
+        """The incumbent with a value under today's contract; measured only if there is none.
+
+        UserError if the baseline gives no metric.
+        """
+        incumbent = self.progress.incumbent
+        if incumbent is not None and incumbent.contract == self.fingerprint:
+            return incumbent
+        number = incumbent.number if incumbent else 0
+        self.workspace.restore()
+        workspace = self.workspace
+        candidate = Candidate(number, workspace.tip, "", workspace.blob, workspace.incumbent)
+        measurement = measure(candidate)
+        if measurement.metric is None:
+            tail = f"\nThe end of its log:\n{measurement.log_tail.rstrip()}" if measurement.log_tail.strip() else ""
+            raise UserError(f"the baseline gives no metric: {measurement.failure}{tail}")
+        if incumbent is None:
+            self._finish(candidate, measurement, Verdict("keep", "baseline"), None)
+        else:
+            self.write("remeasured", number=number, metric=measurement.metric, contract=self.fingerprint)
+        assert self.progress.incumbent is not None
+        return self.progress.incumbent
+
+    def prove_reading(self, measure: Measure) -> None:
+        """Show, once per session, that a broken mutable file does not give the baseline's metric.
+
+        UserError if it does.
+        """
+        if self.progress.probed:
+            return
+        workspace = self.workspace
+        try:
+            workspace.write(PROBE)
+            measurement = measure(Candidate(0, workspace.tip, "", "", PROBE))
+        finally:
+            workspace.restore()
+        baseline = self.progress.baseline
+        if measurement.metric is not None and baseline is not None and measurement.metric == baseline.metric:
+            raise UserError(
+                f"the runner does not read {workspace.mutable}: with a broken file there it still gives "
+                f"{measurement.metric:.6g}. It may import another checkout's (an editable install does that), "
+                "or have been cached; make it run the file in its working directory"
+            )
+        self.write("probe", failure=measurement.failure)
+
+    # --- the steps of one experiment
+
+    def brief(self) -> Brief:
+        """What a critic is told."""
+        incumbent = self.progress.incumbent
+        return Brief(
+            number=self.progress.next_number,
+            ideas=dict(self.progress.ideas),
+            source=self.workspace.incumbent.decode(errors="surrogateescape"),
+            metric=incumbent.metric if incumbent else None,
+            metric_name=self.problem.metric_name,
+            lower_is_better=self.problem.lower_is_better,
+            seed=zlib.crc32(self.tag.encode()),
+            history=self._journal.ledger,
+        )
+
+    def propose(self, ask: Callable[[Brief], Idea]) -> Idea:
+        """The next idea: the one that was paid for and not used, or what the critic answers now."""
+        idea = self.progress.pending_idea
+        if idea is None:
+            began = time.monotonic()
+            idea = ask(self.brief())
+            idea = replace(idea, seconds=idea.seconds or round(time.monotonic() - began, 3))
+            self.write("idea", critic=idea.critic, number=self.progress.next_number, idea=idea.to_json())
+        self._show(idea)
+        return idea
+
+    def apply(self, idea: Idea, edit: Callable[[Idea, bytes], bytes]) -> Candidate | None:
+        """The candidate that holds the idea; None if the idea changes nothing. EditError if it does not fit."""
+        if pending := self.progress.pending_candidate:
+            return self._again(pending)
+        content = edit(idea, self.workspace.incumbent)
+        blob = self.workspace.blob_of(content)
+        number = self.progress.next_number
+        if blob == self.workspace.blob:
+            self.write("noop", number=number)
+            return None
+        candidate = self.workspace.commit(number, content, blob, _message(idea, number))
+        self.write("applied", number=number, commit=candidate.commit, parent=candidate.parent, blob=blob)
+        return candidate
+
+    def measure(self, candidate: Candidate, run: Measure) -> Measurement:
+        """The known result of a file that was measured before, or what running it gives."""
+        known = self.progress.known.get(candidate.blob)
+        if known is not None and known.contract == self.fingerprint and known.measurement is not None:
+            return known.measurement
+        self.workspace.write(candidate.content)
+        return run(candidate)
+
+    def record(self, idea: Idea, candidate: Candidate | None, measured: Measurement, verdict: Verdict) -> Experiment:
+        """Put the result on disk, then advance the branch or restore the file."""
+        if candidate is None:
+            candidate = Candidate(self.progress.next_number, "", self.workspace.tip, "", b"")
+        return self._finish(candidate, measured, verdict, idea)
+
+    def put_back(self) -> None:
+        """Leave the incumbent's file in place, whatever was going on."""
+        self.workspace.restore()
+
+    def stop_reason(self) -> str | None:
+        """The stop rule that holds now, if one does."""
+        hours = (time.monotonic() - self._opened) / 3600
+        return stop_reason(self.problem.stop, self.progress, self.problem.lower_is_better, hours)
+
+    def close(self) -> None:
+        """Bring the views up to date and let go of the ledger; the branch and the file are where they belong."""
+        with contextlib.suppress(OSError):
+            if not self._table.agrees():
+                self._table.rebuild(self._journal.ledger.experiments())
+        self._journal.close()
+
+    def _finish(self, candidate: Candidate, measured: Measurement, verdict: Verdict, idea: Idea | None) -> Experiment:
+        fields: dict[str, Any] = {
+            "number": candidate.number,
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "metric": measured.metric,
+            "resource": measured.resource,
+            "seconds": round(measured.seconds, 3),
+            "commit": candidate.commit,
+            "parent": candidate.parent,
+            "blob": candidate.blob,
+            "contract": self.fingerprint,
+            "description": one_line(idea.hypothesis, _DESCRIPTION) if idea else "baseline",
+            "exit": measured.exit,
+            "machine": measured.machine,
+            "duplicate_of": measured.duplicate_of,
+            "log_tail": measured.log_tail[-_LOG_TAIL:] if verdict.status == "crash" else "",
+        }
+        self.write("result", **fields)
+        if verdict.status == "keep" and candidate.number:
+            self.workspace.advance(candidate)
+            self.write("advanced", number=candidate.number, commit=candidate.commit)
+        else:
+            self.workspace.restore()
+        done = self.progress.last
+        assert done is not None
+        self._table.add(done)
+        return replace(done, idea=idea)
+
+    def _again(self, applied: dict[str, Any]) -> Candidate:
+        content = self.workspace.git.output("cat-file", "--filters", f"{applied['commit']}:{self.workspace.path}")
+        return Candidate(applied["number"], applied["commit"], applied["parent"], applied["blob"], content)
+
+    def _show(self, idea: Idea) -> None:
+        text = json.dumps(idea.to_json(), indent=2, ensure_ascii=False)
+        fresh = self._idea_file.with_name(f"{self._idea_file.name}.new")
+        fresh.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+        fresh.replace(self._idea_file)
+
+
+def _message(idea: Idea, number: int) -> str:
+    lines = [
+        one_line(idea.hypothesis, 72),
+        "",
+        idea.justification.strip(),
+        "",
+        f"Experiment: {number}",
+        f"Critic: {idea.critic}",
+    ]
+    return "\n".join(line for index, line in enumerate(lines) if line or lines[index - 1]) + "\n"

@@ -1,0 +1,117 @@
+"""The options `--autoresearch-*` and the ini keys `autoresearch_*`; the command line wins over the ini file.
+
+Imports nothing but pytest and the standard library: every pytest run of the environment pays for this module.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+FOREVER = "forever"
+_SHARED = {
+    "tag": ("NAME", "name of the session; its branch is <branch_prefix>/NAME (default: run1)"),
+    "critic": ("NAME", "who proposes: tuner, replay or auto (default: what problem.yaml says)"),
+    "ideas": ("FILE", "the ideas that the critic replay proposes (default: ideas.yaml beside problem.yaml)"),
+    "sampler": ("NAME", "how the critic tuner samples: tpe, cmaes or random (default: what problem.yaml says)"),
+}
+_ITERATIONS = "how many more experiments to run, or forever (default: forever)"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line and the ini file say; None where they say nothing. No `iterations` means forever."""
+
+    loop: bool
+    iterations: int | None
+    confirm: bool
+    tag: str
+    critic: str | None
+    ideas: Path | None
+    sampler: str | None
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Define what is always defined."""
+    group = parser.getgroup("autoresearch", "autonomous research")
+    group.addoption(
+        "--autoresearch",
+        action="store_true",
+        dest="autoresearch",
+        help="run the experiments of each problem.yaml, and no ordinary tests",
+    )
+    group.addoption(
+        "--autoresearch-iterations", dest="autoresearch_iterations", metavar="N", type=_iterations, help=_ITERATIONS
+    )
+    group.addoption(
+        "--autoresearch-confirm",
+        action="store_true",
+        dest="autoresearch_confirm",
+        help="confirm, once per session, that the loop may run by itself",
+    )
+    parser.addini("autoresearch_iterations", _ITERATIONS)
+    for name, (metavar, text) in _SHARED.items():
+        group.addoption(f"--autoresearch-{name}", dest=f"autoresearch_{name}", metavar=metavar, help=text)
+        parser.addini(f"autoresearch_{name}", text)
+
+
+def add_short_iterations(parser: pytest.Parser) -> None:
+    """Define `--iterations`, which other plugins define too, for a run that said `--autoresearch`."""
+    group = parser.getgroup("autoresearch", "autonomous research")
+    group.addoption(
+        "--iterations", dest="autoresearch_iterations", metavar="N", type=_iterations, help=f"the same: {_ITERATIONS}"
+    )
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """The settings of this run; UsageError for a value that is none."""
+    iterations = config.getoption("autoresearch_iterations") or _ini_iterations(config)
+    ideas = _shared(config, "ideas")
+    return Settings(
+        loop=bool(config.getoption("autoresearch")),
+        iterations=None if iterations in (None, FOREVER) else int(iterations),
+        confirm=bool(config.getoption("autoresearch_confirm")),
+        tag=_shared(config, "tag") or "run1",
+        critic=_shared(config, "critic"),
+        ideas=Path(config.invocation_params.dir, ideas).resolve() if ideas else None,
+        sampler=_sampler(_shared(config, "sampler")),
+    )
+
+
+def default_problem() -> str | None:
+    """The problem that the environment names, as in autoresearch v1.1."""
+    if problem := os.environ.get("AUTORESEARCH_PROBLEM"):
+        return problem
+    if project := os.environ.get("AUTORESEARCH_PROJECT"):
+        return str(Path(project, "problem.yaml"))
+    return None
+
+
+def _shared(config: pytest.Config, name: str) -> str | None:
+    return config.getoption(f"autoresearch_{name}") or config.getini(f"autoresearch_{name}") or None
+
+
+def _ini_iterations(config: pytest.Config) -> str | int | None:
+    text = config.getini("autoresearch_iterations")
+    try:
+        return _iterations(text) if text else None
+    except argparse.ArgumentTypeError as error:
+        raise pytest.UsageError(f"autoresearch_iterations: {error}") from None
+
+
+def _sampler(name: str | None) -> str | None:
+    if name not in (None, "tpe", "cmaes", "random"):
+        raise pytest.UsageError(f"--autoresearch-sampler={name}: expected tpe, cmaes or random")
+    return name
+
+
+def _iterations(text: str) -> str | int:
+    if text == FOREVER:
+        return text
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, or {FOREVER}, got {text!r}")

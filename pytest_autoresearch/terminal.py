@@ -1,0 +1,132 @@
+"""What a person reads on the terminal: status words, what is about to run, and what came of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.items import ProblemFile
+from pytest_autoresearch.records import Experiment, Status
+from pytest_autoresearch.session import Session
+
+_WORDS = {
+    "keep": ("kept", "K", ("KEPT", {"green": True})),
+    "discard": ("discarded", "d", ("DISCARDED", {"yellow": True})),
+    "crash": ("crashed", "C", ("CRASHED", {"red": True})),
+    "noop": ("noop", "n", ("NOOP", {"yellow": True})),
+}
+_SHOWN: dict[Status, str] = {"keep": "KEPT", "discard": "DISCARDED", "crash": "CRASHED"}
+_LISTED = 20
+
+
+def status_word(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """KEPT, DISCARDED, CRASHED or NOOP for an iteration that was carried out."""
+    if report.when != "call" or not report.passed:
+        return None
+    return _WORDS.get(str(dict(report.user_properties).get("status")))
+
+
+def announcement(file: ProblemFile) -> list[str]:
+    """What is about to run, before it runs."""
+    research = file.research
+    try:
+        problem, place = research.problem, research.place
+    except UserError:
+        return [f"autoresearch: {file.nodeid}: see its preconditions"]
+    direction = "minimise" if problem.lower_is_better else "maximise"
+    lines = [
+        f"autoresearch: {problem.objective}",
+        f"  {direction} {problem.metric_name} ({problem.trust}) by changing {problem.mutable_file}; "
+        f"{problem.time_budget_s:g} s an experiment, ended at {problem.hard_timeout_s:g} s",
+        f"  session {place.branch}, in {place.checkout / place.inside}",
+    ]
+    try:
+        lines.append(f"  critic {research.choice.critic.name}: {research.choice.why}")
+    except UserError:
+        lines.append("  critic: see precondition[critic_endpoint]")
+    return lines
+
+
+class Summary:
+    """What the experiments of one run add up to, problem by problem."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._lines: dict[str, list[str]] = {}
+        self._ends: dict[str, list[str]] = {}
+
+    @property
+    def experiments(self) -> int:
+        """How many experiments this run made."""
+        return self._counts.total()
+
+    @property
+    def all_crashed(self) -> bool:
+        """Whether there were experiments and each of them crashed."""
+        return 0 < self._counts.total() == self._counts["crash"]
+
+    def add(self, file: ProblemFile, done: Experiment) -> None:
+        """Count in one experiment; of a long run the last twenty are listed."""
+        self._counts[done.status] += 1
+        lines = self._lines.setdefault(file.nodeid, [])
+        lines.append(
+            f"{done.number:5} {_SHOWN[done.status]:9} {_value(done.metric):>12}  {done.description}\n{_why(done)}"
+        )
+        del lines[:-_LISTED]
+
+    def closing(self, file: ProblemFile) -> None:
+        """Take down how a session stands before it is closed."""
+        if file.research.is_open and file.loop.settings.loop:
+            self._ends[file.nodeid] = list(_end(file, file.research.opened.session))
+
+    def write(self, reporter: pytest.TerminalReporter) -> None:
+        """Print it."""
+        for nodeid, end in self._ends.items():
+            reporter.write_sep("=", f"autoresearch: {nodeid}")
+            for line in (*self._lines.get(nodeid, ()), *end):
+                reporter.write_line(line)
+
+
+def _end(file: ProblemFile, session: Session) -> Iterator[str]:
+    progress, problem = session.progress, session.problem
+    counts = progress.counts
+    baseline = progress.baseline.metric if progress.baseline else None
+    best = progress.incumbent.metric if progress.incumbent else None
+    kept = counts["keep"] - (1 if progress.baseline else 0)
+    yield (
+        f"session {session.workspace.branch}: {kept} kept, {counts['discard']} discarded, {counts['crash']} crashed "
+        f"of {max(0, progress.next_number - 1)} experiments"
+    )
+    yield f"{problem.metric_name}: {_value(baseline)} → {_value(best)}{_improvement(baseline, best)}, {problem.trust}"
+    if file.why_no_more:
+        yield f"no more: {file.why_no_more}"
+    yield from (f"note: {notice}" for notice in session.notices)
+    yield f"checkout: {session.workspace.project}"
+    if progress.incumbent and progress.incumbent.number:
+        home = file.research.place.home
+        yield f"look: git -C {_path(home)} log -p {session.start[:12]}..{session.workspace.branch}"
+        yield f"take: git -C {_path(home)} merge {session.workspace.branch}"
+    yield "go on: the same command again"
+
+
+def _improvement(baseline: float | None, best: float | None) -> str:
+    if not baseline or best is None or best == baseline:
+        return ""
+    return f" ({(best - baseline) / abs(baseline):+.2%})"
+
+
+def _why(done: Experiment) -> str:
+    return f"{'':5} {'':9} {'':12}  {done.reason}"
+
+
+def _value(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
+
+
+def _path(path: Path) -> str:
+    return shlex.quote(str(path))

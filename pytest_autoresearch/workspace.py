@@ -1,0 +1,152 @@
+"""A session's checkout: the mutable file in it, candidate commits, and the branch that advances on a keep."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import stat
+from pathlib import Path
+
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.git import Change, Git, GitError
+from pytest_autoresearch.records import Candidate
+
+OWN = ".autoresearch"
+PROBE = b"\x00 This file is broken on purpose, to see whether the runner reads it.\n"
+
+
+class BranchMoved(UserError):
+    """The session's branch is not where the ledger says."""
+
+
+class Workspace:
+    """The checkout at `checkout`, in which the mutable file is `path` (relative to its top).
+
+    `branch` is None for a checkout that is thrown away and never advances. `tip` is the incumbent's commit.
+    """
+
+    def __init__(self, checkout: Path, inside: str, mutable_file: str, branch: str | None, ref: str) -> None:
+        self.checkout = checkout
+        self.project = checkout / inside
+        self.mutable = self.project / mutable_file
+        self.path = os.path.normpath(f"{inside}/{mutable_file}")
+        self.branch = branch
+        self.git = Git(checkout)
+        self._ref = ref
+        self.tip = ""
+        self.blob = ""
+        self.incumbent = b""
+        self._mode = ""
+        self._permissions = 0o644
+        self._chain = ""
+        self._who = ""
+
+    def stand_on(self, tip: str) -> None:
+        """Take `tip` as the incumbent's commit."""
+        self.tip = tip
+        entry = self.git.text("ls-tree", "--full-tree", tip, "--", self.path)
+        self._mode, _, self.blob = entry.split("\t")[0].split()
+        self._permissions = 0o755 if self._mode == "100755" else 0o644
+        with contextlib.suppress(FileNotFoundError):
+            self._permissions = stat.S_IMODE(self.mutable.stat().st_mode)
+        self.incumbent = self.git.output("cat-file", "--filters", f"{tip}:{self.path}")
+        self._chain = self.git.ask("rev-parse", "--verify", "--quiet", self._ref) or tip
+        self._who = self.git.identity()
+
+    def read(self) -> bytes | None:
+        """The mutable file as it is; None if it is not there."""
+        try:
+            return self.mutable.read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+
+    def write(self, content: bytes) -> None:
+        """Make `content` the mutable file in one step, and forget what was compiled from another one.
+
+        Python takes compiled code for current if the source has the same size and second of change, so that
+        without the second step the earlier of two edits could run (https://docs.python.org/3/library/py_compile.html).
+        """
+        temporary = self.own_directory() / f"new-{self.mutable.name}"
+        temporary.write_bytes(content)
+        temporary.chmod(self._permissions)
+        self.mutable.parent.mkdir(parents=True, exist_ok=True)
+        if self.mutable.is_dir() and not self.mutable.is_symlink():
+            self.put_aside(self.mutable)
+        temporary.replace(self.mutable)
+        self._drop_bytecode()
+
+    def restore(self) -> None:
+        """Put the incumbent's file in place, if it is not there."""
+        if self.mutable.is_symlink() or self.read() != self.incumbent:
+            self.write(self.incumbent)
+
+    def own_directory(self) -> Path:
+        """The directory beside `problem.yaml` that is ours."""
+        directory = self.project / OWN
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    def put_aside(self, path: Path) -> Path:
+        """Move something that should not be where it is to a place where it can be looked at."""
+        aside = self.own_directory() / "aside"
+        aside.mkdir(exist_ok=True)
+        number = sum(1 for _ in aside.iterdir())
+        return path.rename(aside / f"{number:03}-{path.name}")
+
+    def blob_of(self, content: bytes) -> str:
+        """The blob that git makes of `content` as the mutable file."""
+        return self.git.hash_file(self.path, content)
+
+    def commit(self, number: int, content: bytes, blob: str, message: str) -> Candidate:
+        """The candidate that holds `content`: a commit on the tip, beside the index, the branch where it was."""
+        change = Change(self.path, self._mode, blob)
+        commit, self._chain = self.git.commit_file(self._ref, self.tip, self._chain, change, message, self._who)
+        return Candidate(number, commit, self.tip, blob, content)
+
+    def advance(self, candidate: Candidate) -> None:
+        """Make the candidate the incumbent: branch, file and index; BranchMoved if the branch is not on its parent."""
+        self.move_branch(candidate.commit, candidate.parent)
+        self.tip, self.blob, self.incumbent = candidate.commit, candidate.blob, candidate.content
+        self.restore()
+        self.index_incumbent()
+
+    def move_branch(self, commit: str, parent: str) -> None:
+        """Move the branch from `parent` to `commit`, and only from there."""
+        try:
+            self.git.output("update-ref", f"refs/heads/{self.branch}", commit, parent)
+        except GitError as error:
+            raise BranchMoved(self.moved(parent, commit, error.said)) from None
+
+    def index_incumbent(self) -> None:
+        """Let the index know of the incumbent's file; everything else in it is left alone."""
+        self.git.when_unlocked("update-index", "--add", "--cacheinfo", f"{self._mode},{self.blob},{self.path}")
+        self.git.when_unlocked("update-index", "-q", "--refresh", "--", self.path)
+
+    def indexed_blob(self) -> str:
+        """The blob that the index holds for the mutable file; '' for none."""
+        entry = self.git.text("ls-files", "--stage", "--", f":(top,literal){self.path}")
+        return entry.split()[1] if entry else ""
+
+    def branch_tip(self) -> str | None:
+        """Where the branch is; None if there is none."""
+        return self.git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{self.branch}")
+
+    def moved(self, expected: str, wanted: str, said: str = "") -> str:
+        """What to say, and what to do, about a branch that somebody moved."""
+        actual = self.branch_tip() or "nowhere"
+        return (
+            f"branch {self.branch} was moved: it should be on {expected[:12]} and is on {actual[:12]}"
+            f"{f' ({said})' if said else ''}. To go on from the ledger: "
+            f"git -C {self.checkout} update-ref refs/heads/{self.branch} {wanted}. "
+            f"To go on from the branch as it is: start another session with --autoresearch-tag."
+        )
+
+    def _drop_bytecode(self) -> None:
+        source = self.mutable
+        pattern = f"{glob.escape(source.stem)}.*pyc"
+        compiled = [*source.parent.glob(f"__pycache__/{pattern}"), source.with_suffix(".pyc")]
+        if prefix := os.environ.get("PYTHONPYCACHEPREFIX"):
+            compiled += Path(prefix, *source.parent.resolve().parts[1:]).glob(pattern)
+        for file in compiled:
+            file.unlink(missing_ok=True)

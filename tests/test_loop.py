@@ -1,0 +1,352 @@
+"""The main job as a user sees it: experiments, the branch, the files, the exit code."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.conftest import MakeToy
+from tests.support import git, properties, scores
+
+
+def test_keeps_what_is_better_and_leaves_a_branch_of_improvements(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(8, 9, 7))
+    head = git(toy.directory, "rev-parse", "HEAD")
+    done = toy.run("--iterations=3", "-v")
+    assert done.returncode == 0, done.stdout
+    assert toy.statuses() == [("keep", 10), ("keep", 8), ("discard", 9), ("keep", 7)]
+    start, *keeps = toy.branch()
+    assert start == head
+    assert [git(toy.directory, "show", f"{commit}:solution.sh") for commit in keeps] == [
+        "echo score: 8",
+        "echo score: 7",
+    ]
+    assert [git(toy.directory, "diff", "--name-only", f"{commit}^", commit) for commit in keeps] == ["solution.sh"] * 2
+
+
+def test_the_users_checkout_is_read_and_never_written(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(8))
+    toy.write("notes.txt", "mine")
+    before = (
+        git(toy.directory, "rev-parse", "HEAD"),
+        toy.user_status(),
+        toy.directory.joinpath("solution.sh").read_text(),
+    )
+    toy.run("--iterations=1")
+    after = (
+        git(toy.directory, "rev-parse", "HEAD"),
+        toy.user_status(),
+        toy.directory.joinpath("solution.sh").read_text(),
+    )
+    assert after == before
+    assert git(toy.directory, "symbolic-ref", "HEAD") == "refs/heads/main"
+
+
+def test_results_tsv_has_a_row_for_each_experiment_under_the_problems_names(make_toy: MakeToy) -> None:
+    columns = ["id", "score", "cost", "state", "what"]
+    toy = make_toy(*scores(8, "nan"), problem={"results_tsv_columns": columns})
+    toy.run("--iterations=2")
+    header, baseline, kept, crashed = toy.rows()
+    assert header == columns
+    assert baseline[1:] == ["10.0", "", "keep", "baseline"]
+    assert kept == [toy.branch()[1][:7], "8.0", "", "keep", "score 8"]
+    assert crashed[1:] == ["", "", "crash", "score nan"]
+
+
+def test_the_words_of_the_outcome_are_on_the_terminal(make_toy: MakeToy) -> None:
+    done = make_toy(*scores(8, 9, "x"), {"hypothesis": "as before", "content": "echo score: 8\n"}).run(
+        "--iterations=4", "-v"
+    )
+    for number, word in enumerate(("KEPT", "DISCARDED", "CRASHED", "NOOP"), start=1):
+        assert f"problem.yaml::iteration[{number}] {word}" in done.stdout
+    assert "1 kept, 1 discarded, 1 crashed of 3 experiments" in done.stdout
+    assert "score: 10 → 8 (-20.00%), self-reported" in done.stdout
+    assert "8 passed, 1 skipped, 1 kept, 1 discarded, 1 crashed, 1 noop" in done.stdout
+
+
+def test_junit_carries_the_properties_of_each_experiment(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(8, "nan"))
+    toy.run("--iterations=2", "--junitxml=report.xml")
+    cases = properties(toy.project / "report.xml")
+    kept, crashed = cases["iteration[1]"], cases["iteration[2]"]
+    record = toy.ledger("result")[1]
+    assert kept["run_id"] == crashed["run_id"] == toy.ledger("run")[0]["run_id"]
+    assert {
+        "tag": "run1",
+        "iteration": "1",
+        "status": "keep",
+        "metric_name": "score",
+        "metric_value": "8.0",
+        "baseline": "10.0",
+        "best": "8.0",
+        "delta": "-2.0",
+        "resource": "",
+        "commit": record["commit"],
+        "parent": record["parent"],
+        "hypothesis": "score 8",
+        "risk": "low",
+        "critic": "replay",
+        "tokens": "0",
+        "trust": "self-reported",
+    }.items() <= kept.items()
+    assert float(kept["seconds"]) == record["seconds"]
+    assert (crashed["status"], crashed["metric_value"], crashed["delta"]) == ("crash", "", "")
+
+
+def test_a_second_run_goes_on_where_the_first_one_ended(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(8, 7, 6))
+    toy.run("--iterations=2")
+    done = toy.run("--iterations=1", "-v")
+    assert toy.statuses() == [("keep", 10), ("keep", 8), ("keep", 7), ("keep", 6)]
+    assert "iteration[1] KEPT" in done.stdout
+    assert len(toy.ledger("probe")) == 1
+
+
+def test_higher_is_better_where_the_problem_says_so(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(8, 12), problem={"lower_is_better": False})
+    toy.run("--iterations=2")
+    assert [status for status, _ in toy.statuses()] == ["keep", "discard", "keep"]
+
+
+def test_equal_is_discarded(make_toy: MakeToy) -> None:
+    toy = make_toy({"hypothesis": "the same in other words", "content": "echo 'score: 10'\n"})
+    toy.run("--iterations=1")
+    assert toy.ledger("result")[1]["reason"] == "equal to the incumbent (10)"
+
+
+def test_a_file_that_was_measured_before_is_not_run_again(make_toy: MakeToy) -> None:
+    counting = "echo x >> $HOME/count; echo score: 9\n"
+    ideas = ({"hypothesis": "once", "content": counting}, *scores(8), {"hypothesis": "twice", "content": counting})
+    toy = make_toy(*ideas)
+    toy.run("--iterations=3", env={"HOME": str(toy.directory.parent)})
+    assert (toy.directory.parent / "count").read_text() == "x\n"
+    again = toy.ledger("result")[3]
+    assert (again["status"], again["metric"], again["duplicate_of"]) == ("discard", 9.0, 1)
+    assert again["reason"].startswith("duplicate of experiment 1")
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("exit 3", "the runner ended with exit status 3"),
+        ("echo score: 1; exit 3", "the runner ended with exit status 3"),
+        ("true", "no metric: nothing that the runner printed matches metric_regex"),
+        ("echo score: nan", "the metric 'nan' is not a finite number"),
+        ("echo score: inf", "the metric 'inf' is not a finite number"),
+        ("echo score: 1e999", "the metric '1e999' is not a finite number"),
+        ("echo score: 1_0", "the metric '1_0' is not a finite number"),
+        ("echo score: １", "the metric '１' is not a finite number"),
+        ("echo score: 1; echo score: none", "the metric 'none' is not a finite number"),
+        ("kill -TERM $$", "the runner was killed by SIGTERM"),
+        ("sleep 100", "timeout: the runner was ended after 2 s (hard_timeout_s)"),
+        ("echo score: 1; sleep 100", "timeout: the runner was ended after 2 s (hard_timeout_s)"),
+    ],
+)
+def test_what_gives_no_good_number_is_a_crash_with_a_reason(make_toy: MakeToy, script: str, reason: str) -> None:
+    toy = make_toy({"hypothesis": "worse luck", "content": script + "\n"}, *scores(9), problem={"hard_timeout_s": 2})
+    done = toy.run("--iterations=2", "-x")
+    assert done.returncode == 0, done.stdout
+    crash, keep = toy.ledger("result")[1:]
+    assert (crash["status"], crash["metric"], crash["reason"]) == ("crash", None, reason)
+    assert keep["status"] == "keep"
+    assert (toy.checkout / "solution.sh").read_text() == "echo score: 9\n"
+
+
+def test_a_crash_keeps_the_end_of_its_log(make_toy: MakeToy) -> None:
+    toy = make_toy({"hypothesis": "h", "content": "seq 100000; echo the reason >&2; exit 1\n"})
+    assert toy.run("--iterations=1").returncode == 1
+    tail = toy.ledger("result")[1]["log_tail"]
+    assert tail.endswith("100000\nthe reason\n")
+    assert len(tail) <= 2000
+
+
+def test_edits_that_do_not_fit_are_a_crash_and_nothing_is_run(make_toy: MakeToy) -> None:
+    toy = make_toy({"hypothesis": "h", "edits": [{"search": "nowhere", "replace": "x"}]}, *scores(9))
+    toy.run("--iterations=2")
+    crash = toy.ledger("result")[1]
+    assert crash["reason"] == "edit: edit 1: its search text 'nowhere' stands 0 times in the file, expected once"
+    assert crash["commit"] == ""
+    assert toy.rows()[2][0] == "-"
+    assert not [record for record in toy.ledger("started") if record["number"] == 1]
+
+
+def test_an_idea_that_changes_nothing_is_no_experiment(make_toy: MakeToy) -> None:
+    toy = make_toy({"hypothesis": "nothing", "content": "echo score: 10\n"}, *scores(9))
+    done = toy.run("--iterations=2", "-v")
+    assert "iteration[1] NOOP" in done.stdout
+    assert toy.statuses() == [("keep", 10), ("keep", 9)]
+    assert len(toy.rows()) == 3
+
+
+def test_the_last_match_counts(make_toy: MakeToy) -> None:
+    toy = make_toy({"hypothesis": "h", "content": "echo score: 99; echo score: 5\n"})
+    toy.run("--iterations=1")
+    assert toy.statuses()[1] == ("keep", 5)
+
+
+def test_the_resource_is_transformed(make_toy: MakeToy) -> None:
+    toy = make_toy(
+        {"hypothesis": "h", "content": "echo score: 5; echo vram: 2048\n"},
+        problem={"resource_metric_regex": r"^vram: (\S+)", "resource_metric_transform": "divide_by_1024"},
+    )
+    toy.run("--iterations=1")
+    assert toy.ledger("result")[1]["resource"] == 2
+
+
+def test_two_sessions_of_one_repository_live_side_by_side(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(8))
+    toy.run("--iterations=1")
+    done = toy.run("--iterations=1", "--autoresearch-tag=run2")
+    assert done.returncode == 0, done.stdout
+    branches = git(toy.directory, "branch", "--list", "toy/*", "--format=%(refname:short)").split()
+    assert branches == ["toy/run1", "toy/run2"]
+
+
+def test_a_problem_in_a_subdirectory_has_its_views_beside_it(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(8), inside="deep/er")
+    toy.run("--iterations=1")
+    names = sorted(path.name for path in toy.checkout.iterdir())
+    assert names == [
+        ".autoresearch",
+        "ideas.yaml",
+        "next_idea.json",
+        "problem.yaml",
+        "results.tsv",
+        "run.log",
+        "solution.sh",
+    ]
+    assert (toy.checkout / "run.log").read_text() == "score: 8\n"
+    assert json.loads((toy.checkout / "next_idea.json").read_text())["hypothesis"] == "score 8"
+    assert toy.user_status() == ""
+    assert git(toy.checkout, "status", "--porcelain") == ""
+
+
+def test_a_view_that_the_repository_tracks_goes_into_our_directory(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(8), files={"results.tsv": "theirs\n"})
+    toy.run("--iterations=1")
+    assert (toy.checkout / "results.tsv").read_text() == "theirs\n"
+    assert len((toy.checkout / ".autoresearch" / "results.tsv").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("stop", "statuses", "reason"),
+    [
+        ({"target": 8}, ["keep", "keep"], "target reached"),
+        ({"patience": 2}, ["keep", "keep", "discard", "discard"], "no keep in the last 2 experiments"),
+        ({"hours": 1e-9}, ["keep"], "hours are over"),
+    ],
+)
+def test_stop_rules(make_toy: MakeToy, stop: dict[str, float], statuses: list[str], reason: str) -> None:
+    toy = make_toy(*scores(8, 9, 11, 7), problem={"stop": stop})
+    done = toy.run("--iterations=4", "-rs")
+    assert [status for status, _ in toy.statuses()] == statuses
+    assert done.returncode == (0 if len(statuses) > 1 else 5)
+    assert reason in done.stdout
+    assert toy.run("--iterations=1").returncode == 5 if "hours" not in stop else True
+
+
+def test_forever_ends_when_there_is_nothing_left_to_do(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(8, 7, 6))
+    done = toy.run("-v")
+    assert done.returncode == 0, done.stdout
+    assert [line for line in done.stdout.splitlines() if "iteration[" in line][-1].startswith(
+        "problem.yaml::iteration[4] SKIPPED"
+    )
+    assert "no more: all 3 ideas of ideas.yaml have been tried" in done.stdout
+
+
+def test_forever_ends_when_the_critic_only_fails(make_toy: MakeToy) -> None:
+    broken = "def pytest_autoresearch_propose(brief):\n    if brief.number: raise ValueError('no idea')\n"
+    toy = make_toy(files={"conftest.py": broken})
+    done = toy.run("-v")
+    assert done.returncode == 1
+    assert "no idea" in done.stdout
+
+
+def test_the_evaluator_is_the_only_source_of_the_metric(make_toy: MakeToy) -> None:
+    problem = {
+        "runner": "bash solution.sh",
+        "evaluator": "echo score: $(cat answer)",
+        "artifacts": ["answer"],
+        "readonly_files": ["truth"],
+    }
+    cheat = "echo score: 1; echo 9 > answer; echo stale > truth\n"
+    toy = make_toy(
+        {"hypothesis": "honest", "content": "echo 8 > answer\n"},
+        {"hypothesis": "prints a score", "content": "echo score: 1; echo 9 > answer\n"},
+        {"hypothesis": "writes nothing", "content": "echo score: 1\n"},
+        {"hypothesis": "a link", "content": "ln -s /etc/hostname answer\n"},
+        {"hypothesis": "breaks the contract", "content": cheat},
+        problem=problem,
+        files={"truth": "pinned", "solution.sh": "echo 10 > answer\n"},
+    )
+    done = toy.run("--iterations=5", "--junitxml=report.xml")
+    assert toy.statuses() == [
+        ("keep", 10),
+        ("keep", 8),
+        ("discard", 9),
+        ("crash", None),
+        ("crash", None),
+        ("crash", None),
+    ]
+    reasons = [record["reason"] for record in toy.ledger("result")]
+    assert reasons[3] == "artifact answer: the runner did not write it"
+    assert reasons[4].startswith("artifact answer: not a regular file")
+    assert reasons[5] == "contract: the run changed truth, which was put back"
+    assert (toy.checkout / "truth").read_text() == "pinned"
+    assert properties(toy.project / "report.xml")["iteration[1]"]["trust"] == "evaluated"
+    assert "evaluated" in done.stdout
+
+
+def test_a_link_brings_in_what_git_does_not_hold(make_toy: MakeToy) -> None:
+    toy = make_toy(
+        {"hypothesis": "read it", "content": "echo score: $(cat data/value)\n"},
+        problem={"link": ["data"]},
+        files={".gitignore": "data/\n"},
+    )
+    toy.write("data/value", "3\n")
+    toy.run("--iterations=1")
+    assert toy.statuses()[1] == ("keep", 3)
+    assert git(toy.checkout, "status", "--porcelain") == ""
+
+
+def test_keys_are_withheld_from_the_runner_unless_named(make_toy: MakeToy) -> None:
+    show = {"hypothesis": "h", "content": 'echo "score: 9"; echo "[$MY_API_KEY][$OTHER_API_KEY]"\n'}
+    toy = make_toy(show, problem={"env": ["OTHER_API_KEY"]})
+    toy.run("--iterations=1", env={"MY_API_KEY": "one", "OTHER_API_KEY": "two"})
+    assert (toy.checkout / "run.log").read_text() == "score: 9\n[][two]\n"
+
+
+def test_hooks_of_a_conftest_take_part(make_toy: MakeToy) -> None:
+    conftest = """
+from pathlib import Path
+from pytest_autoresearch.records import Edit, Idea, Measurement, Verdict
+
+def pytest_autoresearch_propose(brief):
+    return Idea(hypothesis=f"number {brief.number}", code_pseudocode=f"echo score: {9 - brief.number}", critic="mine")
+
+def pytest_autoresearch_apply(idea, source):
+    return idea.code_pseudocode.encode()
+
+def pytest_autoresearch_judge(measurement, incumbent):
+    if measurement.metric == 7:
+        return Verdict("discard", "seven is unlucky")
+
+def pytest_autoresearch_experiment_recorded(experiment):
+    with Path("told").open("a") as file:
+        file.write(f"{experiment.number} {experiment.status} {experiment.idea.critic}\\n")
+"""
+    toy = make_toy(files={"conftest.py": conftest})
+    toy.run("--iterations=3")
+    assert toy.statuses()[1:] == [("keep", 8), ("discard", 7), ("keep", 6)]
+    assert (toy.project / "told").read_text() == "1 keep mine\n2 discard mine\n3 keep mine\n"
+
+
+def test_a_hook_that_fails_loses_no_experiment(make_toy: MakeToy) -> None:
+    conftest = "def pytest_autoresearch_experiment_recorded(experiment):\n    raise OSError('the tracker is down')\n"
+    toy = make_toy(*scores(8), files={"conftest.py": conftest})
+    done = toy.run("--iterations=1")
+    assert done.returncode == 0
+    assert toy.statuses()[1] == ("keep", 8)
+    assert "the tracker is down" in done.stdout

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from pytest_autoresearch.contract import hash_file
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.git import Change, Git, GitError
+from pytest_autoresearch.git import Change, Commit, Git, GitError
 from pytest_autoresearch.place import CHECKOUTS, Place
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.workspace import OWN
@@ -68,7 +68,8 @@ def first_commit(place: Place, problem: Problem, head: str, ref: str) -> str:
         return head
     content = (place.project / problem.mutable_file).read_bytes()
     change = Change(path, "100644", git.hash_file(path, content))
-    commit, _ = git.commit_file(ref, head, head, change, f"autoresearch: {path}, which git ignores", git.identity())
+    wanted = Commit(head, change, f"autoresearch: {path}, which git ignores", git.identity())
+    commit, _ = git.commit_file(ref, head, wanted)
     return commit
 
 
@@ -154,7 +155,7 @@ def _link(place: Path, target: Path) -> None:
 
 
 def own_paths(project: Path) -> dict[str, Path]:
-    """Where each view goes: beside `problem.yaml`, or into our directory if the repository tracks a file of that name."""
+    """Where each view goes: beside `problem.yaml`, or into our directory if git tracks a file of that name there."""
     tracked = set(Git(project).listed("ls-files", "-z", "--", *VIEWS))
     return {name: project / OWN / name if name in tracked else project / name for name in VIEWS}
 

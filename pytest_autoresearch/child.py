@@ -16,9 +16,10 @@ from pytest_autoresearch.output import BoundedLog, LastMatches
 from pytest_autoresearch.processtree import MARKER
 
 _REFRESH_S = 5.0
-_SCAN_CPU_S = 10.0
+_SCAN_CPU_S = 5.0
 _READ = 1 << 20
 _F_SETPIPE_SZ = 1031
+_GIVEN_UP = b"\n[... the patterns took more than 5 s for one piece of this and were given up ...]\n"
 
 
 class _Stuck(Exception):
@@ -98,13 +99,14 @@ class Child:
         }
 
     def _scan(self, scan: Callable[[], None]) -> None:
-        """A pattern that backtracks without end costs the matches and not the supervisor."""
+        """Scan; a pattern that backtracks without end costs the matches and not the supervisor."""
         signal.signal(signal.SIGPROF, _stuck)
         signal.setitimer(signal.ITIMER_PROF, _SCAN_CPU_S)
         try:
             scan()
         except _Stuck:
             self._matches = LastMatches({})
+            self._log.write(_GIVEN_UP)
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
 

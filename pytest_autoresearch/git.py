@@ -63,6 +63,16 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit to be made: one changed file on top of `parent`, by `who` (as `Git.identity` gives it)."""
+
+    parent: str
+    change: Change
+    message: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
 class Git:
     """git in one directory."""
 
@@ -123,30 +133,28 @@ class Git:
         """The blob of `content` as git would store it at `path`, clean filters and line endings applied; written."""
         return self.output("hash-object", "-w", "--stdin", "--path", path, stdin=content).decode().strip()
 
-    def commit_file(
-        self, ref: str, parent: str, chain: str, change: Change, message: str, who: str
-    ) -> tuple[str, str]:
-        """A commit on `parent` with one changed file, kept alive by `ref` and by nothing else.
+    def commit_file(self, ref: str, chain: str, commit: Commit) -> tuple[str, str]:
+        """Make a commit beside the index, kept alive by `ref` and by nothing else.
 
-        `ref` is a chain: its new tip has the old one, `chain`, as first parent and the commit as second. `who` is the
-        committer, as `identity` gives it. Returns the commit and the chain's new tip.
+        `ref` is a chain: its new tip has the old one, `chain`, as first parent and the commit as second.
+        Returns the commit and the chain's new tip.
         """
-        author = f"{who} {int(time.time())} +0000"
-        text = message.encode(errors="replace")
+        author = f"{commit.who} {int(time.time())} +0000"
+        text, change = commit.message.encode(errors="replace"), commit.change
         stream = b"".join(
             (
                 b"feature done\n",
                 f"commit {ref}\nmark :1\ncommitter {author}\ndata {len(text)}\n".encode(),
                 text,
-                f"\nfrom {parent}\nM {change.mode} {change.blob} {_quoted(change.path)}\n".encode(
+                f"\nfrom {commit.parent}\nM {change.mode} {change.blob} {_quoted(change.path)}\n".encode(
                     errors="surrogateescape"
                 ),
                 f"commit {ref}\nmark :2\ncommitter {author}\ndata 0\nfrom {chain}\nmerge :1\n".encode(),
                 b"get-mark :1\nget-mark :2\ndone\n",
             )
         )
-        commit, tip = self.output("fast-import", "--quiet", "--date-format=raw", stdin=stream).decode().split()
-        return commit, tip
+        made, tip = self.output("fast-import", "--quiet", "--date-format=raw", stdin=stream).decode().split()
+        return made, tip
 
     def worktrees(self) -> Iterator[tuple[Path, str | None]]:
         """Each checkout of the repository with the branch in it (None if detached), the main one first."""

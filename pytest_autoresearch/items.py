@@ -141,7 +141,7 @@ class Precondition(Item):
         self.user_properties.append(("detail", result.detail))
         self.file.loop.checked(result)
         if result.outcome == "failed":
-            raise UserError(f"{result.name}: {result.detail}")
+            raise UserError(result.detail)
         if result.outcome != "passed":
             pytest.skip(result.detail)
 
@@ -151,32 +151,31 @@ class Iteration(Item):
 
     number: int
     attempt: Attempt | None
+    failure: Exception | None
 
     @classmethod
     def make(cls, file: ProblemFile, number: int) -> Iteration:
         """The `number`-th experiment of this run."""
         item: Iteration = cls._make(file, f"iteration[{number}]", len(NAMES) + number, runs=1)
         item.add_marker("iteration")
-        item.number, item.attempt = number, None
+        item.number, item.attempt, item.failure = number, None, None
         return item
 
     def setup(self) -> None:
-        """Propose and apply."""
+        """Propose and apply; what goes wrong is kept for the call, as pytest would not let us say it here."""
         self.file.loop.grow(self)
         with self._uninterrupted():
-            self._check()
-            self.file.research.announce()
-            self.attempt = Attempt(self.file.research, self.file.parts())
             try:
-                self.attempt.prepare()
+                self._prepare()
             except Exhausted as exhausted:
                 self._stop(str(exhausted))
+            except Exception as error:
+                self.failure = error
 
     def runtest(self) -> None:
         """Measure, judge and record."""
-        assert self.attempt is not None
         with self._uninterrupted():
-            done = self.attempt.finish()
+            done = self._finish()
         if done is None:
             self.user_properties.append(("status", "noop"))
             self.fruitless("the idea changed nothing")
@@ -221,6 +220,18 @@ class Iteration(Item):
             ("seconds", done.seconds),
             ("trust", session.problem.trust),
         ]
+
+    def _prepare(self) -> None:
+        self._check()
+        self.file.research.announce()
+        self.attempt = Attempt(self.file.research, self.file.parts())
+        self.attempt.prepare()
+
+    def _finish(self) -> Experiment | None:
+        if self.failure is not None:
+            raise self.failure
+        assert self.attempt is not None
+        return self.attempt.finish()
 
     def _check(self) -> None:
         failed = self.file.checks.first_failure(self.file.parts())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -26,7 +26,11 @@ class LiveLine:
 
     def tick(self, stage: Stage, elapsed: float) -> None:
         """Say how far `stage` is; called about once a second while it runs."""
-        if elapsed < 1:
+        with suppress(OSError):  # a terminal that has gone is no reason to end an experiment
+            self._tick(stage, elapsed)
+
+    def _tick(self, stage: Stage, elapsed: float) -> None:
+        if elapsed < _HEARTBEAT_S:
             self._beat = _HEARTBEAT_S
         if self._on_terminal():
             self._draw(progress_bar(stage, elapsed))
@@ -36,13 +40,15 @@ class LiveLine:
 
     def erase(self) -> None:
         """Take the bar away, and put the cursor back where pytest left it."""
-        if self._shown:
-            self._shown = False
-            column = self._column()
+        if not self._shown:
+            return
+        self._shown = False
+        column = self._column()
+        with suppress(OSError):
             self._write("\r\x1b[2K\x1b[1A\r" + (f"\x1b[{column}C" if column else ""))
 
     def _draw(self, text: str) -> None:
-        width = os.get_terminal_size(sys.__stdout__.fileno() if sys.__stdout__ else 1).columns
+        width = self._config.get_terminal_writer().fullwidth
         self._write(("" if self._shown else "\n") + "\r\x1b[2K" + text[: width - 1])
         self._shown = True
 

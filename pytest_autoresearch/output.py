@@ -89,6 +89,8 @@ class LastMatches:
 
     def feed(self, data: bytes) -> None:
         """Take what the run printed next."""
+        if not self._patterns:
+            return
         text = self._decoder.decode(data)
         self._fresh.append(text)
         self._pending += len(text)

@@ -92,11 +92,13 @@ def _refuse_what_cannot_be(config: pytest.Config) -> None:
     def chosen(option: str) -> object:
         return config.getoption(option, None)
 
-    refused = {
+    refused: dict[str, object] = {
         "-n/--dist: experiments run in order, in one process; run without pytest-xdist": (
             chosen("tx") or hasattr(config, "workerinput")
         ),
-        "--reruns: an experiment that is run again is paid for again": chosen("reruns") or chosen("force_reruns"),
+        "--reruns: an experiment that is run again is paid for again": chosen("reruns")
+        or chosen("force_reruns")
+        or _ini(config, "reruns"),
         "--forked: a session lives in one process": chosen("forked"),
         "--setup-only, --setup-plan, --setup-show: setting an experiment up asks the critic for an idea": (
             chosen("setuponly") or chosen("setupplan") or chosen("setupshow")
@@ -108,3 +110,11 @@ def _refuse_what_cannot_be(config: pytest.Config) -> None:
     for reason, applies in refused.items():
         if applies:
             raise pytest.UsageError(f"--autoresearch does not go with {reason}")
+
+
+def _ini(config: pytest.Config, name: str) -> object:
+    """The value of another plugin's ini key; None if there is no such key."""
+    try:
+        return config.getini(name)
+    except ValueError:
+        return None

@@ -132,7 +132,10 @@ class Supervisor:
 
     def _connect(self) -> _Link:
         with self._lock:
-            if self._link is None or self._link.gone():
+            if self._link and self._link.gone():
+                self._link.kill()
+                self._link = None
+            if self._link is None:
                 self._link = _Link()
                 self._identity = self._link.identity
             return self._link

@@ -117,7 +117,7 @@ class Program:
             case {"run": dict(order)}:
                 self._start(order)
             case {"go": True}:
-                if self._child:
+                if self._child and not self._child.expired:
                     self._child.go()
             case {"expire": True}:
                 if self._child:

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.git import Change, Git, GitError
+from pytest_autoresearch.git import Change, Commit, Git, GitError
 from pytest_autoresearch.records import Candidate
 
 OWN = ".autoresearch"
@@ -100,8 +100,8 @@ class Workspace:
 
     def commit(self, number: int, content: bytes, blob: str, message: str) -> Candidate:
         """The candidate that holds `content`: a commit on the tip, beside the index, the branch where it was."""
-        change = Change(self.path, self._mode, blob)
-        commit, self._chain = self.git.commit_file(self._ref, self.tip, self._chain, change, message, self._who)
+        wanted = Commit(self.tip, Change(self.path, self._mode, blob), message, self._who)
+        commit, self._chain = self.git.commit_file(self._ref, self._chain, wanted)
         return Candidate(number, commit, self.tip, blob, content)
 
     def advance(self, candidate: Candidate) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 Idea = Mapping[str, Any]
+PYTEST = (sys.executable, "-m", "pytest", "-p", "no:randomly")
 
 PROBLEM: dict[str, Any] = {
     "objective": "make the score small",
@@ -103,14 +104,13 @@ class Toy:
     def user_status(self) -> str:
         return git(self.directory, "status", "--porcelain")
 
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--autoresearch", *arguments]
-
-    def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run the loop to its end in a process of its own, as a user does."""
+    def pytest(
+        self, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run pytest to its end in a process of its own, as a user does."""
         return subprocess.run(
-            self.command("--autoresearch-confirm", *arguments),
-            cwd=self.project,
+            [*PYTEST, *arguments],
+            cwd=cwd or self.project,
             env=clean_environment(env),
             capture_output=True,
             text=True,
@@ -118,10 +118,14 @@ class Toy:
             timeout=120,
         )
 
+    def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the loop to its end, confirmed."""
+        return self.pytest("--autoresearch", "--autoresearch-confirm", *arguments, env=env)
+
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """The same, without waiting for the end."""
         return subprocess.Popen(
-            self.command("--autoresearch-confirm", *arguments),
+            [*PYTEST, "--autoresearch", "--autoresearch-confirm", *arguments],
             cwd=self.project,
             env=clean_environment(env),
             stdin=subprocess.DEVNULL,

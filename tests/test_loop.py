@@ -136,7 +136,7 @@ def test_a_file_that_was_measured_before_is_not_run_again(make_toy: MakeToy) -> 
         ("echo score: inf", "the metric 'inf' is not a finite number"),
         ("echo score: 1e999", "the metric '1e999' is not a finite number"),
         ("echo score: 1_0", "the metric '1_0' is not a finite number"),
-        ("echo score: １", "the metric '１' is not a finite number"),
+        ("echo score: \uff11", "the metric '\uff11' is not a finite number"),
         ("echo score: 1; echo score: none", "the metric 'none' is not a finite number"),
         ("kill -TERM $$", "the runner was killed by SIGTERM"),
         ("sleep 100", "timeout: the runner was ended after 2 s (hard_timeout_s)"),

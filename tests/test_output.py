@@ -19,8 +19,8 @@ PATTERNS = {
     "optional": r"(\d+(?:\.\d+)?)",
     "no number behind": r"(\d)(?!\d)",
     "over lines": r"loss=\s*([\d.]+)",
-    "pairs": r"loss=\n(\w)|\n\n",
-    "behind": r"(?<=é=)(\w{0,9})",
+    "pairs": r"(\w)\W{0,5}\w",
+    "behind": r"(?<=loss=)(\w{0,9})",
     "not behind": r"(?<![x\n])(x)",
     "boundary": r"\b(\w{1,9})\b",
     "empty": r"(\d*)",
@@ -59,17 +59,17 @@ def cut(output: bytes, rng: random.Random, longest: int) -> Iterator[bytes]:
         output = output[length:]
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(60))
 def test_matches_do_not_depend_on_where_the_output_is_cut(seed: int) -> None:
     rng = random.Random(seed)
     pieces = rng.choices(PIECES, weights=[rng.random() ** 3 for _ in PIECES], k=rng.choice([5, 200, 800]))
-    output = re.sub(rb"[\d.]{30,}|[\xff\xe2\x82]{30,}|\s{30,}", b"-", b"".join(pieces))  # so that no match is too long
+    output = re.sub(rb"[\d.]{55,}|[\xff\xe2\x82]{55,}|\s{55,}", b"-", b"".join(pieces))  # so that no match is too long
     expected = whole_text(PATTERNS, output)
     for longest in (1, 7, SPAN, 3 * SPAN, 30 * SPAN):
         assert streamed(PATTERNS, cut(output, rng, longest)) == expected
 
 
-@pytest.mark.parametrize("border", [1 << 16, 1 << 18, 1 << 20])
+@pytest.mark.parametrize("border", [1 << 16, 1 << 18])
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r", b""])
 def test_a_number_split_over_two_reads_is_whole(border: int, ending: bytes) -> None:
     line = b"val=0.12345" + ending
@@ -78,6 +78,13 @@ def test_a_number_split_over_two_reads_is_whole(border: int, ending: bytes) -> N
         pieces = [output[at : at + border] for at in range(0, len(output), border)]
         patterns = {"number": r"^val=([\d]\.\d+)", "line": r"^val=(\d\.\d+)$"}
         assert streamed(patterns, pieces, 1 << 16) == whole_text(patterns, output)
+
+
+def test_a_match_may_be_nearly_as_long_as_what_is_held_back() -> None:
+    number = b"1" * (SPAN - 1)
+    for before in range(2 * SPAN, 4 * SPAN + 1):
+        output = b"-" * before + number + b"-" * 8 * SPAN
+        assert streamed({"number": r"(\d+)"}, [output[: 4 * SPAN], output[4 * SPAN :]]) == {"number": number.decode()}
 
 
 def test_a_cut_in_a_long_line_is_no_beginning_of_a_line() -> None:

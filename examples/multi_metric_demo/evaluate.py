@@ -1,4 +1,4 @@
-"""Prints the three metrics of the model in model.json and their score, or says in one line what is wrong. Read-only."""
+"""Prints the three metrics of model.json and their score, or says in one line what is wrong with it. Read-only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_STEP = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Weight k is codes[k] * step; a code is a signed integer of `bits` bits, and below its most negative value's mirror."""
+    """Weight k is codes[k] * step; a code is an integer that `bits` bits hold, one of them for the sign."""
 
     frequency: float
     bits: int

@@ -1,4 +1,4 @@
-"""The ripple, the points on it, and the features of a model for it. Read-only: the evaluator computes with this too."""
+"""The ripple, the points on it, and the features of a model for it. Read-only: the evaluator uses this file too."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ class Metric:
 
 METRICS = (
     Metric("rmse", ideal=0.1, worst=0.7, logarithmic=False, weight=0.5, tolerance=0.02, budget=math.inf),
-    Metric("latency_madds", ideal=12, worst=1536, logarithmic=True, weight=0.25, tolerance=0.01, budget=200),
-    Metric("size_bytes", ideal=17, worst=1040, logarithmic=True, weight=0.25, tolerance=0.01, budget=64),
+    Metric("latency_madds", ideal=12, worst=1536, logarithmic=True, weight=0.25, tolerance=0.01, budget=300),
+    Metric("size_bytes", ideal=17, worst=1040, logarithmic=True, weight=0.25, tolerance=0.01, budget=128),
 )
 """In the order of their importance to `lexicographic`; `soft_constraints` minimises the first."""
 
@@ -55,7 +55,7 @@ def tchebycheff(values: Values) -> float:
 def lexicographic(values: Values) -> float:
     """Steps of `tolerance` from the ideal, two digits a metric: 12.0734 is 12 of the first, 7 of the second, 34."""
     steps = (math.floor(metric.normalised(values[metric.name]) / metric.tolerance) for metric in METRICS)
-    return sum(min(max(step, 0), 99) / 100**rank for rank, step in enumerate(steps))
+    return sum(min(max(step, 0), 99) * 0.01**rank for rank, step in enumerate(steps))
 
 
 def soft_constraints(values: Values) -> float:

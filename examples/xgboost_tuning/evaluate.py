@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from prepare import test_targets
+from prepare import TEST_DISTRICTS, test_targets
 
 ARTIFACT = Path("predictions.json")
 MAX_BYTES = 1 << 20
 LARGEST = 1000.0
 
 
-def read_predictions(count: int) -> NDArray[np.float64]:
-    """The predictions in the artifact; raises ValueError if they are not `count` reasonable numbers."""
+def read_predictions() -> NDArray[np.float64]:
+    """The predictions in the artifact; raises ValueError if they are not one reasonable number a district."""
     if not ARTIFACT.is_file():
         raise ValueError("there is no such file")
     if ARTIFACT.stat().st_size > MAX_BYTES:
@@ -28,8 +28,8 @@ def read_predictions(count: int) -> NDArray[np.float64]:
     if not isinstance(content, dict) or content.keys() != {"predictions"}:
         raise ValueError('not an object with the one key "predictions"')
     predictions = content["predictions"]
-    if not isinstance(predictions, list) or len(predictions) != count:
-        raise ValueError(f"the predictions are not a list of {count} numbers")
+    if not isinstance(predictions, list) or len(predictions) != TEST_DISTRICTS:
+        raise ValueError(f"the predictions are not a list of {TEST_DISTRICTS} numbers")
     if any(type(value) not in {int, float} for value in predictions):
         raise ValueError("a prediction is not a number")
     if not all(abs(value) <= LARGEST for value in predictions):
@@ -38,11 +38,11 @@ def read_predictions(count: int) -> NDArray[np.float64]:
 
 
 def main() -> None:
-    targets = test_targets().astype(np.float64)
     try:
-        errors = read_predictions(len(targets)) - targets
+        predictions = read_predictions()
     except ValueError as error:
         sys.exit(f"{ARTIFACT}: {error}")
+    errors = predictions - test_targets().astype(np.float64)
     print(f"rmse: {np.sqrt(np.mean(errors**2)):.6f}")
     print(f"mae: {np.mean(np.abs(errors)):.6f}")
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import fetch_california_housing
-from sklearn.model_selection import train_test_split
 
 VARIABLE = "AUTORESEARCH_CALIFORNIA_HOUSING"
 SHAPE = (20_640, 9)
+TEST_DISTRICTS = 4128
 
 Floats = NDArray[np.float32]
 
@@ -33,6 +32,8 @@ def test_targets() -> Floats:
 
 
 def _split() -> tuple[Floats, Floats, Floats, Floats]:
+    from sklearn.model_selection import train_test_split
+
     features, targets = _housing()
     parts = train_test_split(features.astype(np.float32), targets.astype(np.float32), test_size=0.2, random_state=42)
     return parts[0], parts[1], parts[2], parts[3]
@@ -42,6 +43,8 @@ def _housing() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The eight features and the target as scikit-learn defines them; ends the program if there are no data."""
     if path := os.environ.get(VARIABLE):
         return _from_table(_read(Path(path)))
+    from sklearn.datasets import fetch_california_housing
+
     try:
         features, targets = fetch_california_housing(return_X_y=True)
     except OSError as error:

@@ -21,7 +21,7 @@ from pytest_autoresearch.errors import UserError
 
 SamplerName = Literal["tpe", "cmaes", "random"]
 
-STARTUP = 5
+STARTUP = 7
 _WINDOW = 500
 _SPREAD = 0.2
 _CONVERGED = 1e-3
@@ -33,7 +33,7 @@ class Sampler(Protocol):
     def draw(self, space: Space, observations: Sequence[Observation], seed: int) -> Values:
         """One combination of the space; not always a new one."""
 
-    def account(self, observations: Sequence[Observation]) -> str:
+    def account(self, space: Space, observations: Sequence[Observation]) -> str:
         """How the next draw comes about, in one sentence for people."""
 
 
@@ -51,7 +51,7 @@ class Random:
         chance = random.Random(seed)
         return space.from_unit([chance.random() for _ in space.ranges])
 
-    def account(self, observations: Sequence[Observation]) -> str:
+    def account(self, space: Space, observations: Sequence[Observation]) -> str:
         """What a random draw rests on."""
         return "drawn uniformly at random; no observation is used"
 
@@ -72,34 +72,39 @@ class Tpe:
     def draw(self, space: Space, observations: Sequence[Observation], seed: int) -> Values:
         """One combination of the space."""
         optuna = _imported("optuna")
-        if len(observations) < STARTUP:
+        if not _can_model(observations):
             return Random().draw(space, observations, seed)
         with _quiet(optuna):
-            study = self._study_of(optuna, space, told_to_tpe(observations))
+            limits = _distributions(optuna, space)
+            study = self._study_of(optuna, space, limits, told_to_tpe(observations))
             study.sampler = optuna.samplers.TPESampler(
                 seed=seed, multivariate=True, constant_liar=False, n_startup_trials=1
             )
-            trial = study.ask(_distributions(optuna, space))
+            trial = study.ask(limits)
+            # To TPE a failed trial is none; left open, it would be one that still runs.
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         return space.from_unit([trial.params[name] for name in space.names])
 
-    def _study_of(self, optuna: Any, space: Space, observations: list[Observation]) -> Any:
+    def _study_of(self, optuna: Any, space: Space, limits: dict[str, Any], observations: list[Observation]) -> Any:
         """A study that holds just these observations: the one at hand if they go on from what it was told."""
         known = len(self._told)
         if self._study is None or self._space != space.text or self._told != observations[:known]:
             self._study, self._space, known = optuna.create_study(), space.text, 0
-        self._study.add_trials([_trial(optuna, space, observation) for observation in observations[known:]])
+        self._study.add_trials([_trial(optuna, space, limits, one) for one in observations[known:]])
         self._told = observations
         return self._study
 
-    def account(self, observations: Sequence[Observation]) -> str:
+    def account(self, space: Space, observations: Sequence[Observation]) -> str:
         """How many observations are called good."""
-        known = len(observations)
-        if known < STARTUP:
-            return f"drawn uniformly at random: TPE begins at {STARTUP} observations, and there are {known}"
+        if not _can_model(observations):
+            return f"drawn uniformly at random, as TPE needs {STARTUP} observations and a metric to begin with"
         told = told_to_tpe(observations)
         good = math.ceil(0.1 * len(told))
         return f"drawn by TPE where the best {good} of {len(told)} observations are denser than the rest"
+
+
+def _can_model(observations: Sequence[Observation]) -> bool:
+    return len(observations) >= STARTUP and any(observation.cost is not None for observation in observations)
 
 
 def told_to_tpe(observations: Sequence[Observation]) -> list[Observation]:
@@ -123,7 +128,7 @@ class CmaEs:
     ranks within a generation matter, and a crash ranks last. That is exact, because the state follows from what was
     told and not from the random numbers, and bounded, because after 1,500 observations the search begins again from
     the best of the older ones. A generation without spread makes it begin again elsewhere with twice the population.
-    Choices without an order are left to TPE.
+    Choices without an order are left to TPE, and so is a number that is alone.
     """
 
     def __init__(self) -> None:
@@ -132,49 +137,59 @@ class CmaEs:
     def draw(self, space: Space, observations: Sequence[Observation], seed: int) -> Values:
         """One combination of the space."""
         cmaes, numpy = _imported("cmaes"), _imported("numpy")
-        ordered = [index for index, limit in enumerate(space.ranges) if limit.ordered]
-        point = list(space.to_unit(space.start))
-        if len(ordered) < len(point):
-            point = list(space.to_unit(self._tpe.draw(space, observations, seed)))
-        if ordered:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                optimizer = _evolved(cmaes, numpy, space, ordered, observations)
-                optimizer.reseed_rng(seed)
-                for index, unit in zip(ordered, optimizer.ask(), strict=True):
-                    point[index] = float(unit)
+        numbers = _numbers(space)
+        rest = len(space.ranges) - len(numbers)
+        values = self._tpe.draw(space, observations, seed) if rest else space.start
+        if not numbers:
+            return values
+        point = list(space.to_unit(values))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            optimizer = _evolved(cmaes, numpy, space, numbers, observations)
+            optimizer.reseed_rng(seed)
+            for index, unit in zip(numbers, optimizer.ask(), strict=True):
+                point[index] = float(unit)
         return space.from_unit(point)
 
-    def account(self, observations: Sequence[Observation]) -> str:
-        """What CMA-ES was told."""
-        own = [observation for observation in observations if observation.proposed]
-        return f"drawn by CMA-ES, told {len(own)} trials of its own, generation by generation"
+    def account(self, space: Space, observations: Sequence[Observation]) -> str:
+        """What CMA-ES was told, and what it leaves to TPE."""
+        numbers = _numbers(space)
+        by_tpe = self._tpe.account(space, observations)
+        if not numbers:
+            return by_tpe
+        told = sum(observation.proposed for observation in observations)
+        account = f"drawn by CMA-ES, told {told} trials generation by generation"
+        return account if len(numbers) == len(space.ranges) else f"{account} (choices without an order: {by_tpe})"
 
 
-def _evolved(cmaes: Any, numpy: Any, space: Space, ordered: list[int], observations: Sequence[Observation]) -> Any:
-    """The optimizer after every whole generation among the observations."""
-    own = [observation for observation in observations if observation.proposed]
-    cut = _cut(len(own))
-    centre = min(own[:cut], key=_rank).values if cut else space.start
-    population = None
-    optimizer = _fresh(cmaes, numpy, [space.to_unit(centre)[index] for index in ordered], population)
+def _numbers(space: Space) -> list[int]:
+    """Where the values stand that CMA-ES can set: those with an order, if there are two or more."""
+    ordered = [index for index, limit in enumerate(space.ranges) if limit.ordered]
+    return ordered if len(ordered) > 1 else []
+
+
+def _evolved(cmaes: Any, numpy: Any, space: Space, numbers: list[int], observations: Sequence[Observation]) -> Any:
+    """The optimizer after every whole generation among the trials."""
+    trials = [observation for observation in observations if observation.proposed]
+    cut = _cut(len(trials))
+    centre = min(trials[:cut], key=_rank).values if cut else space.start
+    optimizer = _fresh(cmaes, numpy, [space.to_unit(centre)[index] for index in numbers])
     generation: list[tuple[Any, float]] = []
-    for number, observation in enumerate(own[cut:], start=cut):
-        point = space.to_unit(observation.values)
-        generation.append((numpy.array([point[index] for index in ordered]), _rank(observation)))
+    for number, trial in enumerate(trials[cut:], start=cut):
+        point = space.to_unit(trial.values)
+        generation.append((numpy.array([point[index] for index in numbers]), _rank(trial)))
         if len(generation) < optimizer.population_size:
             continue
         if numpy.ptp([point for point, _ in generation], axis=0).max() < _CONVERGED:
             chance = random.Random(number)
-            elsewhere = [chance.random() for _ in ordered]
-            optimizer = _fresh(cmaes, numpy, elsewhere, 2 * optimizer.population_size)
+            optimizer = _fresh(cmaes, numpy, [chance.random() for _ in numbers], 2 * optimizer.population_size)
         else:
             optimizer.tell(generation)
         generation = []
     return optimizer
 
 
-def _fresh(cmaes: Any, numpy: Any, centre: list[float], population: int | None) -> Any:
+def _fresh(cmaes: Any, numpy: Any, centre: list[float], population: int | None = None) -> Any:
     bounds = numpy.array([[0.0, 1.0]] * len(centre))
     return cmaes.CMA(
         mean=numpy.array(centre),
@@ -206,13 +221,13 @@ def _distribution(optuna: Any, limit: Range) -> Any:
     return optuna.distributions.CategoricalDistribution(units)
 
 
-def _trial(optuna: Any, space: Space, observation: Observation) -> Any:
+def _trial(optuna: Any, space: Space, limits: dict[str, Any], observation: Observation) -> Any:
     state = optuna.trial.TrialState.PRUNED if observation.cost is None else optuna.trial.TrialState.COMPLETE
     return optuna.trial.create_trial(
         state=state,
         value=observation.cost,
         params=dict(zip(space.names, space.to_unit(observation.values), strict=True)),
-        distributions=_distributions(optuna, space),
+        distributions=limits,
     )
 
 

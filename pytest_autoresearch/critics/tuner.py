@@ -78,7 +78,7 @@ class Tuner:
         for attempt in range(_DRAWS):
             values = self._sampler.draw(space, observations, _seed(brief, attempt))
             if values not in tried:
-                return Draw(space, here, values, rejected, observations, self._sampler.account(observations))
+                return Draw(space, here, values, rejected, observations, self._sampler.account(space, observations))
             rejected.append(values)
         account = f"drawn uniformly at random, as {_DRAWS} draws of the sampler gave nothing new"
         return Draw(space, here, _new_at_random(space, tried, brief), rejected, observations, account)

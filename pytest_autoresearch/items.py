@@ -182,18 +182,18 @@ class Iteration(Item):
             return
         self.file.fruitless = 0
         self.file.loop.recorded(self, done)
-        if (reason := self.file.research.opened.session.stop_reason()) is not None:
+        if (reason := self.file.research.session.stop_reason()) is not None:
             self.file.why_no_more = reason
             self.file.loop.shrink(self)
 
     def teardown(self) -> None:
         """The safety net: the incumbent's file is in place, however the experiment ended."""
         if self.file.research.is_open:
-            self.file.research.opened.session.put_back()
+            self.file.research.session.put_back()
 
     def properties(self, done: Experiment) -> list[tuple[str, object]]:
         """What the JUnit XML says of the experiment."""
-        session = self.file.research.opened.session
+        session = self.file.research.session
         progress, idea = session.progress, done.idea
         assert self.attempt is not None
         assert progress.baseline is not None
@@ -237,7 +237,7 @@ class Iteration(Item):
         failed = self.file.checks.first_failure(self.file.parts())
         if failed is not None:
             self._blocked(failed)
-        if self.file.why_no_more or (reason := self.file.research.opened.session.stop_reason()) is not None:
+        if self.file.why_no_more or (reason := self.file.research.session.stop_reason()) is not None:
             self._stop(self.file.why_no_more or reason or "")
 
     def _blocked(self, failed: Result) -> None:

@@ -105,7 +105,7 @@ def vram_budget(research: Research, parts: Parts) -> str:
 
 def baseline_smoke(research: Research, parts: Parts) -> str:
     """The runner gives a metric in time, and really reads the mutable file of the session's checkout."""
-    session = research.opened.session
+    session = research.session
     measured_before = session.progress.incumbent is not None
     incumbent = session.baseline(parts.measure)
     session.prove_reading(parts.measure)
@@ -115,7 +115,7 @@ def baseline_smoke(research: Research, parts: Parts) -> str:
 
 def critic_dry_run(research: Research, parts: Parts) -> str:
     """The critic gives one valid idea, which is not used up."""
-    session = research.opened.session
+    session = research.session
     if session.progress.pending_idea is not None:
         return f"experiment {session.progress.next_number} goes on with the idea it has"
     brief = session.brief()
@@ -128,7 +128,7 @@ def critic_dry_run(research: Research, parts: Parts) -> str:
 
 def cleanup_check(research: Research, parts: Parts) -> str:
     """Nothing of an earlier run is left running, logs rotate, the disk has room."""
-    session = research.opened.session
+    session = research.session
     if left := marked(session.id):
         raise UserError(f"processes of this session are still running and cannot be ended: {left}; end them by hand")
     logs = list((session.workspace.own_directory() / "logs").glob("run-*.log"))

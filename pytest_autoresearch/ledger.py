@@ -25,6 +25,7 @@ import hashlib
 import json
 import os
 import time
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class Ledger:
         self.path = path
         self._file: int | None = None
         self._end = 0
+        self._ends = array("Q")
         self._previous = _FIRST
 
     def append(self, kind: str, **fields: Any) -> bytes:
@@ -67,6 +69,7 @@ class Ledger:
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror}); mend that and run again") from None
         self._previous = _digest(line)
+        self._note_end(kind)
         return line
 
     def _write(self, data: bytes, *, durable: bool) -> None:
@@ -95,23 +98,26 @@ class Ledger:
         for kind, line in self.lines():
             self._end += len(line) + 1
             self._previous = _digest(line)
+            self._note_end(kind)
             yield kind, line
         if self._end != self.path.stat().st_size:
             with self.path.open("r+b") as file:
                 file.truncate(self._end)
                 os.fsync(file.fileno())
 
-    def lines(self) -> Iterator[tuple[str, bytes]]:
-        """Each complete line with its kind, oldest first, checked."""
+    def lines(self, start: int = 0) -> Iterator[tuple[str, bytes]]:
+        """Each complete line with its kind, oldest first, checked; from byte `start` on, where a line begins."""
         if not self.path.exists():
             return
-        previous = _FIRST.encode()
+        previous = _FIRST.encode() if start == 0 else None
         with self.path.open("rb") as file:
+            file.seek(start)
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     return
                 line = line[:-1]  # noqa: PLW2901
-                if not line.startswith(_START) or line[len(_START) : len(_START) + _HASH] != previous:
+                found = line[len(_START) : len(_START) + _HASH]
+                if not line.startswith(_START) or found != (previous or found):
                     raise LedgerDamaged(self._damage(number))
                 yield line[_KIND : line.index(b'"', _KIND)].decode(), line
                 previous = _digest(line).encode()
@@ -125,7 +131,7 @@ class Ledger:
     def experiments(self, after: int = -1) -> Iterator[Experiment]:
         """Each finished experiment with its idea, oldest first, from number `after` + 1 on."""
         pending = b""
-        for kind, line in self.lines():
+        for kind, line in self.lines(self._ends[after] if 0 <= after < len(self._ends) else 0):
             if kind == "idea":
                 pending = line
             elif kind == "result":
@@ -139,6 +145,11 @@ class Ledger:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+    def _note_end(self, kind: str) -> None:
+        """Remember where each experiment's record ends, so that those after it are found at once."""
+        if kind == "result":
+            self._ends.append(self._end)
 
     def _damage(self, number: int) -> str:
         return (

@@ -32,6 +32,7 @@ class Loop:
         self._summary = Summary()
         self._timers: dict[Item, threading.Timer] = {}
         self._failed = False
+        self.endless = False
 
     # --- collection
 
@@ -54,7 +55,9 @@ class Loop:
         items[:] = [next(ours) if isinstance(item, Item) else item for item in items]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """A loop without end never comes to a second problem."""
+        """A loop without end never comes to a second problem; and where items were picked, it has an end."""
+        numbers = [item.number for item in session.items if isinstance(item, Iteration)]
+        self.endless = self.settings.iterations is None and numbers == [1, 2]
         problems = {item.file for item in session.items if isinstance(item, Iteration)}
         if self.settings.iterations is None and len(problems) > 1 and not self.config.getoption("collectonly"):
             names = ", ".join(sorted(file.nodeid for file in problems))
@@ -64,11 +67,10 @@ class Loop:
 
     def grow(self, item: Iteration) -> None:
         """While `item` runs, add the iteration after the next one."""
-        if self.settings.iterations is None and item.session.items[-1].parent is item.file:
-            last = item.session.items[-1]
-            if isinstance(last, Iteration) and last.number <= item.number + 1:
-                item.session.items.append(Iteration.make(item.file, last.number + 1))
-                item.session.testscollected = len(item.session.items)
+        last = item.session.items[-1]
+        if self.endless and isinstance(last, Iteration) and last.number == item.number + 1:
+            item.session.items.append(Iteration.make(item.file, last.number + 1))
+            item.session.testscollected = len(item.session.items)
 
     def shrink(self, item: Iteration) -> None:
         """Without end, nothing comes after `item`; of a number that was asked for, each says why it is not run."""
@@ -107,16 +109,13 @@ class Loop:
             return (yield)
 
     @contextmanager
-    def interruptible(self, item: Iteration) -> Iterator[None]:
+    def interruptible(self, item: Item) -> Iterator[None]:
         """Let an interrupt end the run after this item, which then is reported by name."""
         try:
             yield
         except KeyboardInterrupt:
             item.session.shouldstop = "interrupted"
             pytest.skip(INTERRUPTED)
-        except Exception as error:
-            item.fruitless(repr(error))
-            raise
         finally:
             self.live.erase()
 

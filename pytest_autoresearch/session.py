@@ -161,7 +161,12 @@ class Session:
         return run(candidate)
 
     def record(self, idea: Idea, candidate: Candidate | None, measured: Measurement, verdict: Verdict) -> Experiment:
-        """Put the result on disk, then advance the branch or restore the file."""
+        """Put the result on disk, then advance the branch or restore the file.
+
+        ValueError for a verdict that keeps what has no metric or no candidate.
+        """
+        if verdict.status == "keep" and (measured.metric is None or candidate is None):
+            raise ValueError(f"experiment {self.progress.next_number} cannot be kept: it has no metric")
         if candidate is None:
             candidate = Candidate(self.progress.next_number, "", self.workspace.tip, "", b"")
         return self._finish(candidate, measured, verdict, idea)

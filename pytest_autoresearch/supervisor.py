@@ -194,7 +194,7 @@ class Program:
 
     def _left(self, child: Child) -> bool:
         """Whether anything of the command is left."""
-        return self._reap(child) or (not self._reaper and bool(self._kin(child, table())))
+        return self._reap(child)
 
     def _reap(self, child: Child) -> bool:
         """Collect who has died; whether there is a child still."""
@@ -211,7 +211,7 @@ class Program:
         kin = self._kin(child, processes)
         if number == signal.SIGKILL and self._reaper:
             # the kernel lets nobody fork out of a group that it kills, as one may between two single kills
-            groups: set[int] = set()
+            groups = {processes[pid].group for pid in kin} - {0, 1, os.getpgrp()}
             send(number, [-group for group in groups])
         send(number, kin)
         if child.exit is not None:

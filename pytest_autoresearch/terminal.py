@@ -12,6 +12,7 @@ import pytest
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.items import ProblemFile
 from pytest_autoresearch.records import Experiment, Status
+from pytest_autoresearch.results import one_line
 from pytest_autoresearch.session import Session
 
 _WORDS = {
@@ -22,6 +23,7 @@ _WORDS = {
 }
 _SHOWN: dict[Status, str] = {"keep": "KEPT", "discard": "DISCARDED", "crash": "CRASHED"}
 _LISTED = 20
+_OBJECTIVE = 160
 
 
 def status_word(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
@@ -40,7 +42,7 @@ def announcement(file: ProblemFile) -> list[str]:
         return [f"autoresearch: {file.nodeid}: see its preconditions"]
     direction = "minimise" if problem.lower_is_better else "maximise"
     lines = [
-        f"autoresearch: {problem.objective}",
+        f"autoresearch: {one_line(problem.objective, _OBJECTIVE)}",
         f"  {direction} {problem.metric_name} ({problem.trust}) by changing {problem.mutable_file}; "
         f"{problem.time_budget_s:g} s an experiment, ended at {problem.hard_timeout_s:g} s",
         f"  session {place.branch}, in {place.checkout / place.inside}",
@@ -111,7 +113,7 @@ def _end(file: ProblemFile, session: Session) -> Iterator[str]:
         home = file.research.place.home
         yield f"look: git -C {_path(home)} log -p {session.start[:12]}..{session.workspace.branch}"
         yield f"take: git -C {_path(home)} merge {session.workspace.branch}"
-    yield "go on: the same command again"
+    yield f"go on: {'change what is said above, then ' if file.why_no_more else ''}the same command again"
 
 
 def _improvement(baseline: float | None, best: float | None) -> str:

@@ -465,34 +465,10 @@ def _mutated(chance: random.Random, text: str) -> bytes:
     return bytes(data)
 
 
-_FRAGMENTS = [b"&a ", b"*a", b"<<: ", b"[", b"]", b"{", b"}", b"!!int ", b"!!bool ", b"!!binary ", b"'", b'"', b"\t"]
-_FRAGMENTS += [
-    b": ",
-    b"- ",
-    b"? ",
-    b"|\n",
-    b">\n",
-    b"---\n",
-    b"...\n",
-    b"%TAG ! x\n",
-    b"\\ud800",
-    b"\xc2\x85",
-    b"\x1b",
-]
-_FRAGMENTS += [
-    b"null",
-    b"~",
-    b".inf",
-    b".nan",
-    b"1e999",
-    b"-0",
-    b"0x",
-    b"\xe2\x80\xa8",
-    b"\r",
-    b"\x00",
-    b"#",
-    b"(" * 9,
-]
+_FRAGMENTS = (
+    b"&a $*a$<<: $[$]${$}$!!int $!!bool $!!binary $!!timestamp $'$\"$\t$: $- $? $|\n$>\n$---\n$...\n$%TAG ! x\n$null$~$.inf"
+    b"$.nan$1e999$-0$0x$\\ud800$\\UFFFFFFFF$\xc2\x85$\xe2\x80\xa8$\xff$\x1b$\r$\x00$#$((((((((("
+).split(b"$")
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -361,3 +361,27 @@ def test_a_bug_shows_its_traceback_without_pytests_own(make_toy: MakeToy) -> Non
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stdout
     assert "_pytest/runner.py" not in done.stdout
+
+
+def test_one_iteration_that_was_picked_is_one_iteration(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(8, 7, 6, 5))
+    done = toy.run("problem.yaml::iteration[1]")
+    assert done.returncode == 0, done.stdout
+    assert toy.statuses() == [("keep", 10), ("keep", 8)]
+
+
+def test_what_only_the_user_can_mend_ends_the_run_at_once(make_toy: MakeToy) -> None:
+    conftest = """
+import subprocess
+
+def pytest_autoresearch_experiment_recorded(research, experiment):
+    place = research.place
+    subprocess.run(["git", "update-ref", f"refs/heads/{place.branch}", "main"], cwd=place.home, check=True)
+"""
+    toy = make_toy(*scores(8, 7, 6, 5), files={"conftest.py": conftest})
+    done = toy.run("--iterations=4", "-v")
+    assert done.returncode == 1
+    assert "iteration[2] FAILED" in done.stdout
+    assert "iteration[3] SKIPPED" in done.stdout
+    assert "branch toy/run1 was moved" in done.stdout
+    assert "Traceback" not in done.stdout

@@ -256,3 +256,14 @@ def test_a_changed_contract_has_the_incumbent_measured_again(make_toy: MakeToy) 
     assert [(record["number"], record["metric"]) for record in toy.ledger("remeasured")] == [(1, 8.0)]
     contracts = [record["contract"] for record in toy.ledger("result")]
     assert contracts[0] == contracts[1] != contracts[2]
+
+
+def test_an_interrupt_of_the_baseline_is_reported_by_name(make_toy: MakeToy, pids: Path) -> None:
+    toy = make_toy(files={"solution.sh": escaping(pids, 8, LAST)["content"]})
+    process = toy.start("--iterations=1", "--junitxml=report.xml")
+    wait_for(Path(f"{pids}.ready").exists, "the baseline")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, output
+    assert not living(pids)
+    assert "precondition[baseline_smoke]" in properties(toy.project / "report.xml")

@@ -125,33 +125,29 @@ def square(values: dict[str, Any]) -> float:
 # --- exactly the same, however often it is restarted
 
 
+OTHERS = {15: ("LAYERS = ", "LAYERS = 1"), 25: ("print", "repr"), 40: ("repr", "print")}
+"""What another critic changes, and when: a literal, the code, and the code back again."""
+
+
 def eventful_night(tuner: Callable[[int], Tuner]) -> list[Idea]:
-    """47 proposals between crashes, duplicates, failures of the machine and other critics' changes."""
+    """47 proposals between crashes, duplicates, the machine's failures, another contract, other critics' changes."""
     night = Night(metric=loss({"DEPTH": 6, "RATE": 0.1, "LAYERS": 12, "LOSS": "mse", "SHUFFLE": True, "WIDTH": 64}))
     ideas = []
     for turn in range(47):
+        contract = "c1" if turn < 32 else "c2"
         idea = tuner(turn).propose(night.brief())
         ideas.append(idea)
         if turn % 11 == 5:
             night.ideas += 1  # it changed nothing in a coder's hands: an idea, but no experiment
-            continue
-        if turn % 13 == 7:
-            night.finish(idea, None, machine=True)
+        elif turn % 13 == 7:
+            night.finish(idea, None, contract=contract, machine=True)
         elif turn % 9 == 4:
-            night.finish(idea, loss(dict(idea.parameters)), duplicate_of=1)
+            night.finish(idea, loss(dict(idea.parameters)), contract=contract, duplicate_of=1)
         else:
-            night.finish(idea, loss(dict(idea.parameters)))
-        if turn == 15:  # another critic sets a literal
-            night.finish(
-                Idea("shallower", critic="llm", content=night.source.replace("LAYERS = ", "LAYERS = 1")), -1.0
-            )
-            night.metric = 1.0
-        if turn == 25:  # another critic changes the code
-            night.finish(Idea("say less", critic="llm", content=night.source.replace("print", "repr")), -2.0)
-            night.metric = 1.5
-        if turn == 40:  # and changes it back
-            night.finish(Idea("say more", critic="llm", content=night.source.replace("repr", "print")), -3.0)
-            night.metric = 1.2
+            night.finish(idea, loss(dict(idea.parameters)), contract=contract)
+        if turn in OTHERS and night.metric is not None:
+            prose = Idea("better", critic="llm", content=night.source.replace(*OTHERS[turn]))
+            night.finish(prose, night.metric - 0.01, contract=contract)
     return ideas
 
 

@@ -129,7 +129,7 @@ class Loop:
     def recorded(self, item: Iteration, done: Experiment) -> None:
         """Take notice of an experiment, and tell everybody who wants to know."""
         item.user_properties.extend(item.properties(done))
-        self._summary.add(item.file, done)
+        self._summary.add(item.file.nodeid, done)
         try:
             item.ihook.pytest_autoresearch_experiment_recorded(research=item.file.research, experiment=done)
         except Exception as error:
@@ -137,7 +137,7 @@ class Loop:
 
     def closing(self, file: ProblemFile) -> None:
         """Remember what the summary says of a session that is about to be closed."""
-        self._summary.closing(file)
+        self._summary.closing(file.nodeid, file.research, file.why_no_more)
 
     def pytest_report_teststatus(
         self, report: pytest.TestReport
@@ -147,7 +147,7 @@ class Loop:
 
     def pytest_report_collectionfinish(self) -> list[str]:
         """Say what is about to run."""
-        return [line for file in self.files if self.settings.loop for line in announcement(file)]
+        return [line for file in self.files if self.settings.loop for line in announcement(file.nodeid, file.research)]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what came of it, and what to do next."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pytest_autoresearch.critics.base import Brief
 from pytest_autoresearch.critics.choice import Choice, choose_critic
+from pytest_autoresearch.critics.tuner import Tuner
 from pytest_autoresearch.edits import EditError
 from pytest_autoresearch.opening import OpenSession, has_begun, open_session, open_temporary
 from pytest_autoresearch.place import Place, find_place
@@ -72,9 +73,9 @@ class Research:
     def choice(self) -> Choice:
         """The critic and why; UserError if there is none."""
         critic = self.problem.critic
-        sampler = self.options.sampler or critic.sampler
+        tuner = Tuner(self.options.sampler or critic.sampler, self.problem.mutable_file)
         ideas = self.options.ideas or self.problem_file.parent / critic.ideas
-        return choose_critic(critic, self.options.critic, ideas, self._source(), sampler)
+        return choose_critic(critic, self.options.critic, ideas, self._source(), tuner)
 
     @cached_property
     def opened(self) -> OpenSession:

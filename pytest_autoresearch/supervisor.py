@@ -194,7 +194,7 @@ class Program:
 
     def _left(self, child: Child) -> bool:
         """Whether anything of the command is left."""
-        return self._reap(child)
+        return self._reap(child) or (not self._reaper and bool(self._kin(child, table())))
 
     def _reap(self, child: Child) -> bool:
         """Collect who has died; whether there is a child still."""

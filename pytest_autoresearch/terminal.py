@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.items import ProblemFile
 from pytest_autoresearch.records import Experiment, Status
+from pytest_autoresearch.research import Research
 from pytest_autoresearch.results import one_line
 from pytest_autoresearch.session import Session
 
@@ -33,13 +33,12 @@ def status_word(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[st
     return _WORDS.get(str(dict(report.user_properties).get("status")))
 
 
-def announcement(file: ProblemFile) -> list[str]:
-    """What is about to run, before it runs."""
-    research = file.research
+def announcement(name: str, research: Research) -> list[str]:
+    """What is about to run on the problem `name`, before it runs."""
     try:
         problem, place = research.problem, research.place
     except UserError:
-        return [f"autoresearch: {file.nodeid}: see its preconditions"]
+        return [f"autoresearch: {name}: see its preconditions"]
     direction = "minimise" if problem.lower_is_better else "maximise"
     lines = [
         f"autoresearch: {one_line(problem.objective, _OBJECTIVE)}",
@@ -72,29 +71,29 @@ class Summary:
         """Whether there were experiments and each of them crashed."""
         return 0 < self._counts.total() == self._counts["crash"]
 
-    def add(self, file: ProblemFile, done: Experiment) -> None:
+    def add(self, name: str, done: Experiment) -> None:
         """Count in one experiment; of a long run the last twenty are listed."""
         self._counts[done.status] += 1
-        lines = self._lines.setdefault(file.nodeid, [])
+        lines = self._lines.setdefault(name, [])
         lines.append(
             f"{done.number:5} {_SHOWN[done.status]:9} {_value(done.metric):>12}  {done.description}\n{_why(done)}"
         )
         del lines[:-_LISTED]
 
-    def closing(self, file: ProblemFile) -> None:
+    def closing(self, name: str, research: Research, why_no_more: str) -> None:
         """Take down how a session stands before it is closed."""
-        if file.research.is_open and file.loop.settings.loop:
-            self._ends[file.nodeid] = list(_end(file, file.research.session))
+        if research.is_open and research.options.loop:
+            self._ends[name] = list(_end(research, research.session, why_no_more))
 
     def write(self, reporter: pytest.TerminalReporter) -> None:
         """Print it."""
-        for nodeid, end in self._ends.items():
-            reporter.write_sep("=", f"autoresearch: {nodeid}")
-            for line in (*self._lines.get(nodeid, ()), *end):
+        for name, end in self._ends.items():
+            reporter.write_sep("=", f"autoresearch: {name}")
+            for line in (*self._lines.get(name, ()), *end):
                 reporter.write_line(line)
 
 
-def _end(file: ProblemFile, session: Session) -> Iterator[str]:
+def _end(research: Research, session: Session, why_no_more: str) -> Iterator[str]:
     progress, problem = session.progress, session.problem
     counts = progress.counts
     baseline = progress.baseline.metric if progress.baseline else None
@@ -105,15 +104,15 @@ def _end(file: ProblemFile, session: Session) -> Iterator[str]:
         f"of {max(0, progress.next_number - 1)} experiments"
     )
     yield f"{problem.metric_name}: {_value(baseline)} → {_value(best)}{_improvement(baseline, best)}, {problem.trust}"
-    if file.why_no_more:
-        yield f"no more: {file.why_no_more}"
+    if why_no_more:
+        yield f"no more: {why_no_more}"
     yield from (f"note: {notice}" for notice in session.notices)
     yield f"checkout: {session.workspace.project}"
     if progress.incumbent and progress.incumbent.number:
-        home = file.research.place.home
+        home = research.place.home
         yield f"look: git -C {_path(home)} log -p {session.start[:12]}..{session.workspace.branch}"
         yield f"take: git -C {_path(home)} merge {session.workspace.branch}"
-    yield f"go on: {'change what is said above, then ' if file.why_no_more else ''}the same command again"
+    yield f"go on: {'change what is said above, then ' if why_no_more else ''}the same command again"
 
 
 def _improvement(baseline: float | None, best: float | None) -> str:

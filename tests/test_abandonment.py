@@ -23,9 +23,10 @@ needs_subreaper = pytest.mark.skipif(sys.platform != "linux", reason="no child s
 ROOT = str(Path(pytest_autoresearch.__file__).parents[1])
 CLIENT = """
 import sys
-sys.path = [*filter(None, sys.path), sys.argv[1]]
-import os, time
+sys.path = [*filter(None, sys.path)]
+import ctypes, json, os, selectors, time
 from pathlib import Path
+sys.path.insert(0, sys.argv[1])
 from pytest_autoresearch.processes import Command, Supervisor
 
 marker, script, mode = sys.argv[2:]
@@ -125,9 +126,11 @@ def test_a_fork_of_the_client_keeps_nothing_alive_and_is_left_alone(marker: str,
     client = Client(tmp_path, marker, "echo all > all; sleep 1000", mode="fork")
     client.wait_for("all", "fork")
     kill(client.process)
-    wait_for(lambda: not living([client.pid("supervisor"), client.pid("child")]), "the supervisor to end")
-    assert living([client.pid("fork")])
-    os.kill(client.pid("fork"), signal.SIGKILL)
+    try:
+        wait_for(lambda: not living([client.pid("supervisor"), client.pid("child")]), "the supervisor to end")
+        assert living([client.pid("fork")])
+    finally:
+        os.kill(client.pid("fork"), signal.SIGKILL)
 
 
 def test_what_a_dead_client_and_its_dead_supervisor_left_is_swept(marker: str, tmp_path: Path) -> None:
@@ -142,9 +145,15 @@ def test_what_a_dead_client_and_its_dead_supervisor_left_is_swept(marker: str, t
     assert living(left) == []
 
 
-def test_nothing_in_the_working_directory_or_beside_the_package_shadows_a_module(marker: str, tmp_path: Path) -> None:
-    shutil.copytree(Path(ROOT) / "pytest_autoresearch", tmp_path / "beside" / "pytest_autoresearch")
+def test_the_supervisor_is_that_of_the_package_in_use_and_nothing_beside_it_shadows_a_module(
+    marker: str, tmp_path: Path
+) -> None:
+    beside = tmp_path / "beside"
+    shutil.copytree(Path(ROOT) / "pytest_autoresearch", beside / "pytest_autoresearch")
+    with (beside / "pytest_autoresearch" / "supervisor.py").open("a") as copy:
+        copy.write(f"\nwith open({str(tmp_path / 'users')!r}, 'a') as file:\n    print(os.getpid(), file=file)\n")
     for name in ("json", "selectors", "ctypes", "problem"):
-        (tmp_path / "beside" / f"{name}.py").write_text("raise AssertionError('not me')")
-    client = Client(tmp_path / "beside", marker, "echo ok", root=str(tmp_path / "beside"))
+        (beside / f"{name}.py").write_text("raise AssertionError('not me')")
+    client = Client(beside, marker, "echo ok", root=str(beside))
     assert client.process.communicate()[0] == "{'ok': 'ok'}\n"
+    assert str(client.pid("supervisor")) in (tmp_path / "users").read_text().split()

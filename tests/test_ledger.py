@@ -213,7 +213,9 @@ def test_each_experiment_comes_with_its_own_idea(path: Path, journal: Journal) -
     experiments = list(Ledger(path).experiments())
     ideas = [experiment.idea.hypothesis if experiment.idea else None for experiment in experiments]
     assert ideas == [None, "h", "schlechter ✗", "h", "h", "h"]
-    assert [experiment.number for experiment in Ledger(path).experiments(after=3)] == [4, 5]
+    for opened in (journal.ledger, replayed(path).ledger, Ledger(path)):
+        for after in range(-1, 7):
+            assert list(opened.experiments(after)) == experiments[after + 1 :]
 
 
 @pytest.mark.parametrize("text", HOSTILE)

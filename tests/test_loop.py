@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import MakeToy
-from tests.support import git, properties, scores
+from tests.support import Toy, git, properties, scores
 
 
 def test_keeps_what_is_better_and_leaves_a_branch_of_improvements(make_toy: MakeToy) -> None:
@@ -350,3 +351,80 @@ def test_a_hook_that_fails_loses_no_experiment(make_toy: MakeToy) -> None:
     assert done.returncode == 0
     assert toy.statuses()[1] == ("keep", 8)
     assert "the tracker is down" in done.stdout
+
+
+def test_what_the_machine_ended_says_nothing_about_the_idea(make_toy: MakeToy) -> None:
+    once = "mkdir $HOME/once 2> /dev/null && kill -9 $$; echo score: 8\n"
+    toy = make_toy({"hypothesis": "first", "content": once}, {"hypothesis": "again", "content": once})
+    toy.run("--iterations=2", env={"HOME": str(toy.directory.parent)})
+    killed, kept = toy.ledger("result")[1:]
+    assert (killed["status"], killed["machine"]) == ("crash", True)
+    assert killed["reason"] == "the runner was killed by SIGKILL"
+    assert (kept["status"], kept["metric"], kept["duplicate_of"]) == ("keep", 8, None)
+
+
+def test_edits_of_equal_length_within_one_second_are_each_measured_as_what_they_are(make_toy: MakeToy) -> None:
+    values = [5, 7, 3, 8, 2, 9, 1]
+    toy = make_toy(
+        *({"hypothesis": f"{value}", "content": f"SCORE = {value}\n"} for value in values),
+        problem={"mutable_file": "solution.py", "runner": "python main.py"},
+        files={"solution.py": "SCORE = 6\n", "main.py": "import solution\nprint('score:', solution.SCORE)\n"},
+    )
+    toy.run(f"--iterations={len(values)}")
+    assert [metric for _, metric in toy.statuses()] == [6, *values]
+
+
+def test_the_logs_of_the_last_twenty_runs_are_kept(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(*range(11, 36)))
+    toy.run("--iterations=25")
+    logs = {path.name for path in (toy.checkout / ".autoresearch" / "logs").iterdir()}
+    commits = [record["commit"] for record in toy.ledger("result")]
+    assert logs == {f"run-{commit[:7]}.log" for commit in commits[-20:]}
+
+
+def tuned(make_toy: MakeToy) -> Toy:
+    return make_toy(
+        problem={"mutable_file": "solution.py", "runner": "python solution.py", "critic": {"provider": "tuner"}},
+        files={"solution.py": "X = 4.0  # search: -8..8\nN = 3\nprint('score:', X * X + N)\n"},
+    )
+
+
+def test_the_tuner_improves_what_it_finds_and_changes_nothing_else(make_toy: MakeToy) -> None:
+    toy = tuned(make_toy)
+    done = toy.run("--iterations=8")
+    assert done.returncode == 0, done.stdout
+    best = min(metric for _, metric in toy.statuses() if metric is not None)
+    assert best < 19
+    lines = (toy.checkout / "solution.py").read_text().splitlines()
+    assert lines[0].endswith("  # search: -8..8")
+    assert lines[2] == "print('score:', X * X + N)"
+    idea = toy.ledger("idea")[0]["idea"]
+    assert set(idea["parameters"]) == {"X", "N"}
+    assert all(
+        idea[key] for key in ("hypothesis", "thought_process", "justification", "code_pseudocode", "risk_level")
+    )
+
+
+def test_an_interrupted_session_proposes_what_an_uninterrupted_one_does(make_toy: MakeToy, tmp_path: Path) -> None:
+    whole = tuned(make_toy)
+    whole.run("--iterations=6")
+    parts = Toy(tmp_path / "parts", problem=whole.problem, files=whole.files)
+    for _ in range(3):
+        parts.run("--iterations=2")
+    proposals = [[record["idea"]["parameters"] for record in toy.ledger("idea")] for toy in (whole, parts)]
+    assert proposals[0] == proposals[1]
+
+
+def test_auto_goes_on_with_the_tuner_when_the_ideas_run_out_and_says_so(make_toy: MakeToy) -> None:
+    toy = make_toy(
+        {"hypothesis": "by hand", "edits": [{"search": "X = 4.0", "replace": "X = 3.0"}]},
+        problem={"mutable_file": "solution.py", "runner": "python solution.py", "critic": {"provider": "auto"}},
+        files={"solution.py": "X = 4.0  # search: -8..8\nprint('score:', X * X)\n"},
+    )
+    done = toy.run("--iterations=3")
+    assert [record["critic"] for record in toy.ledger("idea")] == ["replay", "tuner", "tuner"]
+    assert (
+        "critic replay, then tuner: auto; no LLM critic in this version, and the problem ships ideas.yaml"
+        in done.stdout
+    )
+    assert toy.ledger("run")[0]["critic"] == "replay, then tuner"

@@ -108,7 +108,7 @@ def test_a_process_that_got_the_pid_of_another_is_left_alone(nursery: Nursery, m
 def test_neither_the_caller_nor_an_ancestor_is_ended(nursery: Nursery, marker: str, tmp_path: Path) -> None:
     program = f"""
 import os, subprocess, sys
-sys.path.append({ROOT!r})
+sys.path.insert(0, {ROOT!r})
 from pytest_autoresearch.processes import identify, sweep
 child = subprocess.Popen(["sleep", "1000"])
 ended = sweep({marker!r}, [identify(os.getpid()), identify(os.getppid())])

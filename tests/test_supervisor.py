@@ -182,11 +182,12 @@ def test_a_background_job_of_a_successful_run_is_ended(lab: Lab) -> None:
 @pytest.mark.parametrize("every_time", ["pass", "os.setsid()"])
 def test_a_process_that_never_stops_forking_is_ended(lab: Lab, every_time: str) -> None:
     script = f"""
-import os, signal
+import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+last = time.monotonic() + 20  # should the test be killed, this is not to go on for ever
 for _ in range(4):
     if not os.fork():
-        while True:
+        while time.monotonic() < last:
             os.fork() and os._exit(0)
             {every_time}
 """
@@ -195,9 +196,7 @@ for _ in range(4):
 
 
 def test_without_a_subreaper_what_keeps_parent_group_or_marker_is_ended(marker: str, tmp_path: Path) -> None:
-    program = (
-        "import sys; sys.path += sys.argv[1:]; import pytest_autoresearch.supervisor as s; s.Program(False).serve()"
-    )
+    program = "import sys; sys.path.insert(0, sys.argv[1]); import pytest_autoresearch.supervisor as s; s.Program(False).serve()"
     argv = [sys.executable, "-c", program, str(Path(processes.__file__).parents[1])]
     order = {"argv": ["bash", "-c", escaping(naked=0)], "cwd": str(tmp_path), "log": str(tmp_path / "log")}
     environment = {**os.environ, "AUTORESEARCH_MARKER": marker}

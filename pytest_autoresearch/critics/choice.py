@@ -11,7 +11,7 @@ from pytest_autoresearch.critics.literals import has_tunable_literals
 from pytest_autoresearch.critics.replay import Replay
 from pytest_autoresearch.critics.tuner import Tuner
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.problem import LLM_PROVIDERS, CriticSection, Provider, Sampler
+from pytest_autoresearch.problem import LLM_PROVIDERS, CriticSection, Provider
 from pytest_autoresearch.records import Idea
 
 _OFFER = "choose one with --autoresearch-critic: tuner, replay or auto"
@@ -48,7 +48,7 @@ class Relay:
         return self._then.propose(brief)
 
 
-def choose_critic(section: CriticSection, asked: str | None, ideas: Path, source: str, sampler: Sampler) -> Choice:
+def choose_critic(section: CriticSection, asked: str | None, ideas: Path, source: str, tuner: Tuner) -> Choice:
     """The critic that was `asked` for, or that the problem names; UserError if there is no such critic to be had.
 
     `ideas` is the file of recorded ideas, whether or not it is there; `source` is the mutable file.
@@ -64,26 +64,26 @@ def choose_critic(section: CriticSection, asked: str | None, ideas: Path, source
     if provider == "replay":
         return Choice(Replay(ideas), f"named by {origin}")
     if provider == "tuner":
-        return Choice(_tuner(source, sampler), f"named by {origin}")
-    return _automatic(ideas, source, sampler)
+        return Choice(_with_literals(tuner, source), f"named by {origin}")
+    return _automatic(ideas, source, tuner)
 
 
-def _automatic(ideas: Path, source: str, sampler: Sampler) -> Choice:
+def _automatic(ideas: Path, source: str, tuner: Tuner) -> Choice:
     no_llm = "auto; no LLM critic in this version"
     if ideas.exists():
-        return Choice(Relay(Replay(ideas), Tuner(sampler)), f"{no_llm}, and the problem ships {ideas.name}")
+        return Choice(Relay(Replay(ideas), tuner), f"{no_llm}, and the problem ships {ideas.name}")
     if has_tunable_literals(source):
-        return Choice(Tuner(sampler), f"{no_llm}, no {ideas.name}, and the mutable file has literals to tune")
+        return Choice(tuner, f"{no_llm}, no {ideas.name}, and the mutable file has literals to tune")
     raise UserError(
         f"auto finds no critic: no LLM critic in this version, no {ideas}, and no literal to tune in the mutable file "
         "(a line such as `LEARNING_RATE = 0.1  # search: 0.001..1 log` at its top level)"
     )
 
 
-def _tuner(source: str, sampler: Sampler) -> Tuner:
+def _with_literals(tuner: Tuner, source: str) -> Tuner:
     if not has_tunable_literals(source):
         raise UserError(
             "the mutable file has no literal to tune; add one at its top level, such as "
             "`LEARNING_RATE = 0.1  # search: 0.001..1 log`"
         )
-    return Tuner(sampler)
+    return tuner

@@ -53,7 +53,7 @@ class Random:
 
     def account(self, space: Space, observations: Sequence[Observation]) -> str:
         """What a random draw rests on."""
-        return "drawn uniformly at random; no observation is used"
+        return "drawn uniformly at random, whatever was observed"
 
 
 class Tpe:
@@ -147,8 +147,11 @@ class CmaEs:
             warnings.simplefilter("ignore")
             optimizer = _evolved(cmaes, numpy, space, numbers, observations)
             optimizer.reseed_rng(seed)
-            for index, unit in zip(numbers, optimizer.ask(), strict=True):
-                point[index] = float(unit)
+            units = [float(unit) for unit in optimizer.ask()]
+        if not all(map(math.isfinite, units)):  # a covariance that degenerated must not end the night
+            return Random().draw(space, observations, seed)
+        for index, unit in zip(numbers, units, strict=True):
+            point[index] = unit
         return space.from_unit(point)
 
     def account(self, space: Space, observations: Sequence[Observation]) -> str:

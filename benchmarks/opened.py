@@ -1,4 +1,4 @@
-"""Open and close one session and say what that took: `python -m benchmarks.opened bare|journal|session PROBLEM TAG`."""
+"""Open and close a session and say what that took: `python -m benchmarks.opened bare|journal|session PROBLEM TAG`."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,12 @@ Table = Mapping[int, Entry]
 def table() -> Table:
     """Every living process; a zombie is none."""
     return {pid: entry for pid in _pids() if (entry := _entry(pid))}
+
+
+def children(parent: int) -> Iterator[tuple[int, Entry]]:
+    """The living children of `parent`, each as soon as it is found, the highest pid first."""
+    found = ((pid, _entry(pid)) for pid in sorted(_pids(), reverse=True))
+    return ((pid, entry) for pid, entry in found if entry and entry.parent == parent)
 
 
 def identify(pid: int) -> Identity | None:

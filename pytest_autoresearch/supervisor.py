@@ -30,7 +30,7 @@ from contextlib import suppress
 from typing import Any
 
 from pytest_autoresearch.child import Child, spawn
-from pytest_autoresearch.processtree import GRACE_S, KILL_S, Table, descendants, marked, send, table
+from pytest_autoresearch.processtree import GRACE_S, KILL_S, children, descendants, marked, send, table
 
 _DRAIN_S = 2.0
 _LINGER_S = 0.2
@@ -179,11 +179,23 @@ class Program:
             self._kill(child)
 
     def _kill(self, child: Child) -> None:
-        """SIGKILL until nothing is left, however fast it forks; given up after 10 s."""
+        """SIGKILL until nothing is left; given up after 10 s."""
         until = time.monotonic() + KILL_S
         while self._left(child) and time.monotonic() < until:
             self._signal(child, signal.SIGKILL)
+            if self._reaper:
+                self._kill_at_sight()
             self._pump(0.005)
+
+    def _kill_at_sight(self) -> None:
+        """Catch what forks and exits faster than all processes can be listed: each orphan of it is a child of ours.
+
+        By its group too, because the kernel lets nobody fork out of a group that it kills.
+        """
+        for pid, entry in children(os.getpid()):
+            if entry.group not in (0, 1, os.getpgrp()):
+                send(signal.SIGKILL, [-entry.group])
+            send(signal.SIGKILL, [pid])
 
     def _outlasts(self, child: Child, seconds: float) -> bool:
         """Whether anything of the command is left after at most `seconds`."""
@@ -194,7 +206,7 @@ class Program:
 
     def _left(self, child: Child) -> bool:
         """Whether anything of the command is left."""
-        return self._reap(child) or (not self._reaper and bool(self._kin(child, table())))
+        return self._reap(child) or (not self._reaper and bool(self._kin(child)))
 
     def _reap(self, child: Child) -> bool:
         """Collect who has died; whether there is a child still."""
@@ -207,18 +219,14 @@ class Program:
         return True
 
     def _signal(self, child: Child, number: signal.Signals) -> None:
-        processes = table()
-        kin = self._kin(child, processes)
-        if number == signal.SIGKILL and self._reaper:
-            # the kernel lets nobody fork out of a group that it kills, as one may between two single kills
-            groups = {processes[pid].group for pid in kin} - {0, 1, os.getpgrp()}
-            send(number, [-group for group in groups])
+        kin = self._kin(child)
         send(number, kin)
         if child.exit is not None:
             child.survivors |= kin
 
-    def _kin(self, child: Child, processes: Table) -> set[int]:
+    def _kin(self, child: Child) -> set[int]:
         """The living processes of the command."""
+        processes = table()
         kin = descendants(processes, [os.getpid()])
         if not self._reaper:
             kin |= {pid for pid, entry in processes.items() if entry.group == child.pid} | set(marked(child.marker))
@@ -255,6 +263,7 @@ def _become_subreaper() -> bool:
 def main() -> None:
     """Serve the client at the other end of standard input and output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     program = Program(_become_subreaper())
     try:
         program.serve()

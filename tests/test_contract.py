@@ -16,7 +16,7 @@ import pytest
 from pytest_autoresearch.contract import Contract, Origin, Pristine
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.git import Git
-from pytest_autoresearch.problem import ProblemError, load_problem
+from pytest_autoresearch.problem import load_problem
 from tests.support import git
 
 PROBLEM: dict[str, Any] = {
@@ -99,12 +99,22 @@ def tree(directory: Path) -> dict[str, tuple[str, object]]:
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
         if path.is_symlink():
-            found[name] = ("link", os.readlink(path))
+            found[name] = ("link", path.readlink())
         elif path.is_file():
             found[name] = ("executable" if os.access(path, os.X_OK) else "file", path.read_bytes())
         else:
             found[name] = ("directory" if path.is_dir() else "other", None)
     return found
+
+
+def refused(claim: Callable[[], bool]) -> str:
+    """What the user is told instead of an answer; '' if there is one, which must be yes."""
+    try:
+        answer = claim()
+    except UserError as error:
+        return str(error)
+    assert answer
+    return ""
 
 
 # --- the fingerprint
@@ -120,18 +130,14 @@ def test_the_pinned_files_are_the_problem_and_what_it_says_is_read_only(bench: B
 def test_a_link_in_a_read_only_directory_is_refused_or_pinned_as_what_it_is(bench: Bench) -> None:
     (bench.repository / "lib/link.py").symlink_to("größe.py")
     bench.commit()
-    try:
-        assert bench.contract().changed(bench.repository) == []
-    except UserError as error:
-        assert "lib/link.py" in str(error)
+    said = refused(lambda: bench.contract().changed(bench.repository) == [])
+    assert said == "" or "lib/link.py" in said
 
 
 def test_a_mutable_file_in_a_read_only_directory_is_refused_or_not_pinned(bench: Bench) -> None:
-    try:
-        bench.commit({"lib/solution.py": "pass\n"}, mutable_file="lib/solution.py")
-        assert "lib/solution.py" not in bench.contract().files
-    except ProblemError:
-        return
+    bench.commit({"lib/solution.py": "pass\n"}, mutable_file="lib/solution.py")
+    said = refused(lambda: "lib/solution.py" not in bench.contract().files)
+    assert said == "" or "lib" in said
 
 
 @pytest.fixture(scope="module")
@@ -219,12 +225,8 @@ def test_the_fingerprint_changes_with_the_data_that_the_problem_names(bench: Ben
 @pytest.mark.parametrize("pattern", ["missing", "data/*.json", ".", "**data", "data/dangling", "data"])
 def test_a_pattern_that_names_no_data_is_the_users_to_mend(bench: Bench, pattern: str) -> None:
     (bench.repository / "data/dangling").symlink_to("nowhere")
-    try:
-        bench.fingerprint(fingerprint=[pattern])
-    except UserError as error:
-        assert pattern in str(error)
-    else:
-        assert pattern in (".", "data")
+    said = refused(lambda: bool(bench.fingerprint(fingerprint=[pattern])))
+    assert pattern in said or (said == "" and pattern in (".", "data"))
 
 
 # --- what was changed, and putting it back
@@ -402,7 +404,7 @@ def test_a_link_into_the_pristine_directory_leads_where_it_should(bench: Bench, 
     elif there == "a file":
         link.write_text("9\n")
     pristine.restore()
-    assert os.readlink(link) == str(target)
+    assert link.readlink() == target
     assert (target / "train.csv").read_text() == "1\n"
 
 
@@ -416,7 +418,7 @@ def test_whatever_is_done_to_a_pristine_directory_it_is_pristine_again(bench: Be
             path = chance.choice(paths)
             if path.is_dir() and not path.is_symlink():
                 (path / f"new{chance.random()}").write_text("x")
-            elif path.is_file() and not path.is_symlink() and path.name != "truth.csv":
-                chance.choice([edit, edit_unseen, Path.unlink, replace_by_link, toggle_executable])(path)
+            elif path.is_file() and not path.is_symlink():
+                chance.choice([*DAMAGE[:4], toggle_executable])(path)
         pristine.restore()
         assert tree(directory) == whole

@@ -76,7 +76,9 @@ def test_in_a_file_of_mixed_line_endings_a_place_is_found_as_it_is_written() -> 
     assert edited(b"a = 1\r\nb = 2\nc = 3\n", ("b = 2\nc = 3\n", "b = 4\nc = 5\n")) == b"a = 1\r\nb = 4\nc = 5\n"
 
 
-@pytest.mark.parametrize("source", [b"name = 'caf\xe9'\nrate = 1\n", b"\xff\xfe\x00rate = 1\n", "é = '🙂'\nrate = 1\n".encode()])
+@pytest.mark.parametrize(
+    "source", [b"name = 'caf\xe9'\nrate = 1\n", b"\xff\xfe\x00rate = 1\n", "é = '🙂'\nrate = 1\n".encode()]
+)
 def test_bytes_that_are_no_text_survive_an_edit_and_a_whole_content(source: bytes) -> None:
     """A critic reads the file with `surrogateescape`: what it hands back is to become the same bytes again."""
     text = source.decode(errors="surrogateescape")

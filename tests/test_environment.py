@@ -18,24 +18,24 @@ KEYS = """
     WANDB_API_KEY NPM_AUTH_TOKEN TOKEN SLACK_ACCESS_TOKEN DB_PASSWORD PASSWORD PGPASSWORD MYSQL_PASSWD SECRET
     CLIENT_SECRET DJANGO_SECRET_KEY STRIPE_SECRETS GOOGLE_APPLICATION_CREDENTIALS SSH_PRIVATE_KEY SIGNING_PRIVATEKEY
     KAGGLE_KEY OPENAI_KEY AZURE_STORAGE_KEY
-""".split()
+"""
 ORDINARY = """
     KEYBOARD MONKEY KEYS_PER_ROW TOKENIZERS_PARALLELISM PATH CUDA_VISIBLE_DEVICES SSH_AUTH_SOCK HOME LANG TMPDIR
     PYTHONPATH PYTHONHASHSEED LD_LIBRARY_PATH OMP_NUM_THREADS HF_HOME SECRETARY PASSWORDLESS COMPASS DONKEY TURKEY
     GIT_AUTHOR_NAME GIT_AUTHOR_EMAIL GIT_SSH_COMMAND GIT_CONFIG_GLOBAL PYTESTING COVERAGE_FILE DISPLAY XDG_CACHE_HOME
-""".split()
+"""
 OURS = ["PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_PLUGINS", "AUTORESEARCH_PROBLEM"]
 REPOSITORY = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"]
-EVERYTHING = {name: f"value of {name}" for name in (*KEYS, *ORDINARY, *OURS, *REPOSITORY)}
+EVERYTHING = {name: f"value of {name}" for name in (*KEYS.split(), *ORDINARY.split(), *OURS, *REPOSITORY)}
 
 
-@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize("name", KEYS.split())
 def test_what_is_named_like_a_key_is_withheld(name: str) -> None:
     assert name not in runner_environment(EVERYTHING, ())
     assert name not in evaluator_environment(EVERYTHING, ())
 
 
-@pytest.mark.parametrize("name", ORDINARY)
+@pytest.mark.parametrize("name", ORDINARY.split())
 def test_what_only_sounds_like_a_key_is_passed_on(name: str) -> None:
     assert runner_environment(EVERYTHING, ())[name].endswith(EVERYTHING[name])
 
@@ -74,14 +74,26 @@ def test_our_interpreter_is_the_first_python_that_a_runner_finds() -> None:
     assert said.stdout.decode().strip() == sys.prefix
 
 
-@pytest.mark.parametrize("name", ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"])
+@pytest.mark.parametrize(
+    "name", ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"]
+)
 def test_an_evaluator_gets_what_programs_need_to_run(name: str) -> None:
     assert evaluator_environment({name: "x"}, ())[name].endswith("x")
 
 
 @pytest.mark.parametrize(
     "name",
-    ["PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME", "LD_PRELOAD", "BASH_ENV", "ENV", "MONKEY", "SCORE", "GIT_AUTHOR_NAME"],
+    [
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "PYTHONHOME",
+        "LD_PRELOAD",
+        "BASH_ENV",
+        "ENV",
+        "MONKEY",
+        "SCORE",
+        "GIT_AUTHOR_NAME",
+    ],
 )
 def test_an_evaluator_gets_nothing_else(name: str) -> None:
     assert name not in evaluator_environment({name: "x"}, ())

@@ -87,7 +87,14 @@ def _kept(number: int, metric: float) -> Experiment:
 
 @pytest.mark.parametrize(
     ("best", "lower_is_better", "reached"),
-    [(8.5, True, False), (8.0, True, True), (7.0, True, True), (7.5, False, False), (8.0, False, True), (9.0, False, True)],
+    [
+        (8.5, True, False),
+        (8.0, True, True),
+        (7.0, True, True),
+        (7.5, False, False),
+        (8.0, False, True),
+        (9.0, False, True),
+    ],
 )
 def test_the_target_is_reached_by_what_is_as_good(best: float, lower_is_better: bool, reached: bool) -> None:
     reason = stop_reason(StopSection(target=8), progress(3, best), lower_is_better, hours=0)
@@ -100,7 +107,9 @@ def test_a_target_of_zero_is_a_target() -> None:
     assert stop_reason(StopSection(target=0), progress(1, 0.1), True, hours=0) is None
 
 
-@pytest.mark.parametrize(("number", "best_number", "stops"), [(4, 2, False), (5, 2, True), (9, 2, True), (3, 3, False)])
+@pytest.mark.parametrize(
+    ("number", "best_number", "stops"), [(4, 2, False), (5, 2, True), (9, 2, True), (3, 3, False)]
+)
 def test_patience_counts_the_experiments_since_the_last_keep(number: int, best_number: int, stops: bool) -> None:
     reason = stop_reason(StopSection(patience=3), progress(number, 8.0, best_number), True, hours=0)
     assert (reason is not None) == stops

@@ -63,7 +63,7 @@ def apply(journal: Journal, number: int, blob: str) -> None:
 
 
 def started(journal: Journal, number: int) -> None:
-    journal.write("started", number=number, what="runner", process={"pid": number, "ticks": 2, "boot": "b"})
+    journal.write("started", number=number, what="runner", process={"pid": number, "ticks": "2", "boot": "b"})
 
 
 def result(
@@ -146,7 +146,7 @@ def test_where_the_session_stands_is_what_the_records_say(path: Path, journal: J
     assert progress.pending_idea == Idea("pending", edits=(Edit("a", "b"),), parameters={"x": 1.5}, critic="replay")
     assert progress.pending_candidate is not None
     assert progress.pending_candidate["blob"] == "b6"
-    assert progress.pending_processes == [Identity(6, 2, "b")]
+    assert progress.pending_processes == [Identity(6, "2", "b")]
 
 
 def test_a_result_settles_what_was_pending(journal: Journal) -> None:

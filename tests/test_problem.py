@@ -13,7 +13,7 @@ import pytest
 
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.problem import Problem, ProblemError, load_problem, parse_problem, unavailable
-from pytest_autoresearch.yaml_source import read_yaml
+from pytest_autoresearch.yaml_source import Mistake, read_yaml
 
 MINIMAL = r"""objective: get the error down
 metric_name: rmse
@@ -114,10 +114,19 @@ def parsed(project: Path, text: str) -> Problem:
     return parse_problem(project / "problem.yaml", text)
 
 
-def refused(project: Path, text: str) -> str:
-    with pytest.raises(ProblemError) as caught:
+def mistakes(project: Path, text: str) -> str:
+    """All that is wrong, '' if nothing is."""
+    try:
         parsed(project, text)
-    return str(caught.value)
+    except ProblemError as error:
+        return str(error)
+    return ""
+
+
+def refused(project: Path, text: str) -> str:
+    said = mistakes(project, text)
+    assert said
+    return said
 
 
 def replaced(key: str, value: str) -> str:
@@ -341,10 +350,8 @@ def test_a_value_that_cannot_be_meant_is_refused(project: Path, key: str, value:
 def test_a_regex_that_python_only_warns_about_is_taken_or_refused_and_nothing_is_raised(
     project: Path, word: str
 ) -> None:
-    try:
-        parsed(project, replaced("metric_regex", f"'({word})'"))
-    except ProblemError as error:
-        assert "metric_regex" in str(error)
+    said = mistakes(project, replaced("metric_regex", f"'({word})'"))
+    assert said == "" or "metric_regex" in said
 
 
 @pytest.mark.parametrize(
@@ -395,15 +402,14 @@ def test_a_file_that_cannot_be_read_is_the_users_to_mend(project: Path) -> None:
     "text", ["engine: &a {x: *a}\n", "readonly_files: &a [*a]\n", "critic: &a {critic: *a}\n", "engine: &a {<<: *a}\n"]
 )
 def test_what_contains_itself_is_accepted_or_refused_and_never_followed_for_ever(project: Path, text: str) -> None:
-    try:
-        parsed(project, MINIMAL + text)
-    except ProblemError as error:
-        assert "problem.yaml:6" in str(error)
+    said = mistakes(project, MINIMAL + text)
+    assert said == "" or "problem.yaml:6" in said
 
 
 LAUGHS = "engine:\n  a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"  a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 12)
 )
+LAUGHED = ["objective", "readonly_files", "mutable_file", "results_tsv_columns"]
 MERGES = "engine:\n  a0: &a0 {x: 1}\n" + "".join(
     f"  a{level}: &a{level} {{<<: [{', '.join([f'*a{level - 1}'] * 9)}]}}\n" for level in range(1, 12)
 )
@@ -411,9 +417,8 @@ MERGES = "engine:\n  a0: &a0 {x: 1}\n" + "".join(
 
 @pytest.mark.parametrize(
     "text",
-    [LAUGHS, LAUGHS + "objective: *a11\n", LAUGHS + "readonly_files: *a11\n", LAUGHS + "mutable_file: *a11\n"]
-    + [LAUGHS + "results_tsv_columns: *a11\n", MERGES],
-    ids=["alone", "objective", "readonly_files", "mutable_file", "results_tsv_columns", "merged"],
+    [LAUGHS, *(f"{LAUGHS}{key}: *a11\n" for key in LAUGHED), MERGES],
+    ids=["alone", *LAUGHED, "merged"],
 )
 def test_a_billion_laughs_are_not_laughed(project: Path, text: str) -> None:
     def limit() -> None:
@@ -428,7 +433,7 @@ def test_a_billion_laughs_are_not_laughed(project: Path, text: str) -> None:
         "try: load_problem(Path(sys.argv[1]))\nexcept ProblemError as error: print(len(str(error)))"
     )
     command = [sys.executable, "-c", code, str(project / "problem.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit)  # noqa: PLW1509
+    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit)
     assert done.returncode == 0, done.stderr[-500:]
     assert int(done.stdout or 0) < 10_000
 
@@ -466,8 +471,8 @@ def _mutated(chance: random.Random, text: str) -> bytes:
 
 
 _FRAGMENTS = (
-    b"&a $*a$<<: $[$]${$}$!!int $!!bool $!!binary $!!timestamp $'$\"$\t$: $- $? $|\n$>\n$---\n$...\n$%TAG ! x\n$null$~$.inf"
-    b"$.nan$1e999$-0$0x$\\ud800$\\UFFFFFFFF$\xc2\x85$\xe2\x80\xa8$\xff$\x1b$\r$\x00$#$((((((((("
+    b"&a $*a$<<: $[$]${$}$!!int $!!bool $!!binary $!!timestamp $'$\"$\t$: $- $? $|\n$>\n$---\n$...\n$%TAG ! x\n$null$"
+    b"~$.inf$.nan$1e999$-0$0x$\\ud800$\\UFFFFFFFF$\xc2\x85$\xe2\x80\xa8$\xff$\x1b$\r$\x00$#$((((((((("
 ).split(b"$")
 
 
@@ -480,11 +485,13 @@ def test_whatever_is_done_to_a_file_nothing_but_a_problem_or_its_mistakes_comes_
     every_key = repr(EVERY_KEY).replace("True", "true").replace("False", "false")
     for _ in range(100):
         file.write_bytes(_mutated(chance, chance.choice([REGRESSION, ROUTING, ACCURACY, every_key])))
+        found: tuple[Mistake, ...] | None = None
         try:
             load_problem(file)
         except ProblemError as error:
-            assert error.mistakes, file.read_bytes()
-            assert all(1 <= mistake.line <= 100 for mistake in error.mistakes)
+            found = error.mistakes
             str(error).encode()
         except Exception as error:
             raise AssertionError(f"{file.read_bytes()!r}") from error
+        assert found is None or found, file.read_bytes()
+        assert all(1 <= mistake.line <= 100 for mistake in found or ())

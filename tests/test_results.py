@@ -80,7 +80,9 @@ def test_no_control_character_in_a_description_gets_into_a_row() -> None:
         assert line.count("\t") == 4, ascii(character)
 
 
-@pytest.mark.parametrize("text", ["half a pair \ud83d", "a byte that is no text \udcff", "größer, 更大, 🙂", '"quoted', ""])
+@pytest.mark.parametrize(
+    "text", ["half a pair \ud83d", "a byte that is no text \udcff", "größer, 更大, 🙂", '"quoted', ""]
+)
 def test_whatever_a_description_holds_there_is_a_row_that_can_be_written_and_read(path: Path, text: str) -> None:
     experiment = replace(KEPT, description=text)
     written = table(path, [experiment])

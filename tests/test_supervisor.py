@@ -196,8 +196,9 @@ for _ in range(4):
 
 
 def test_without_a_subreaper_what_keeps_parent_group_or_marker_is_ended(marker: str, tmp_path: Path) -> None:
-    program = "import sys; sys.path.insert(0, sys.argv[1]); import pytest_autoresearch.supervisor as s; s.Program(False).serve()"
-    argv = [sys.executable, "-c", program, str(Path(processes.__file__).parents[1])]
+    program = "from pytest_autoresearch import supervisor; supervisor.Program(reaper=False).serve()"
+    root = str(Path(processes.__file__).parents[1])
+    argv = [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r}); {program}"]
     order = {"argv": ["bash", "-c", escaping(naked=0)], "cwd": str(tmp_path), "log": str(tmp_path / "log")}
     environment = {**os.environ, "AUTORESEARCH_MARKER": marker}
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

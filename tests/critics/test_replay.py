@@ -253,7 +253,9 @@ def test_auto_tunes_where_there_is_something_to_tune(tmp_path: Path) -> None:
 
 def test_auto_without_ideas_and_literals_is_refused_with_both_ways_out(tmp_path: Path) -> None:
     said = refused(tmp_path / "ideas.yaml", "auto", source=NOTHING_TO_TUNE)
-    assert said.startswith(f"auto finds no critic: no LLM critic in this version, no {tmp_path / 'ideas.yaml'}, and no")
+    assert said.startswith(
+        f"auto finds no critic: no LLM critic in this version, no {tmp_path / 'ideas.yaml'}, and no"
+    )
 
 
 def test_once_the_ideas_are_used_up_the_tuner_takes_over_under_its_own_name(ideas: Path) -> None:

@@ -23,6 +23,9 @@ from pytest_autoresearch.critics.tuner import Tuner
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.records import Experiment, Idea, ParameterValue, Status
 
+pytest.importorskip("optuna")
+pytest.importorskip("cmaes")
+
 SOURCE = """\
 # A model
 DEPTH = 6  # search: 1..32

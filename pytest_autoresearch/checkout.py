@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,16 +51,16 @@ def _unfinished(git: Git) -> str | None:
 
 
 def _not_committed(git: Git, head: str, path: str) -> str | None:
-    entry = git.text("ls-tree", "--full-tree", head, "--", path)
+    entry, quoted = git.text("ls-tree", "--full-tree", head, "--", path), shlex.quote(path)
     if entry.startswith("120000"):
         return f"{path}: is a symbolic link; name the file that it points to"
     if entry:
         dirty = git.text("status", "--porcelain", "--untracked-files=no", "--", path)
-        mend = f"git add {path} && git commit -m 'change {path}'"
+        mend = f"git add -- {quoted} && git commit -m {shlex.quote(f'change {path}')}"
         return f"{path}: has changes that are not committed; commit them: {mend}" if dirty else None
     if git.ask("check-ignore", "--quiet", "--", path) is not None:
         return None
-    return f"{path}: is not in git; add it: git add {path} && git commit -m 'add {path}'"
+    return f"{path}: is not in git; add it: git add {quoted} && git commit -m {shlex.quote('add ' + path)}"
 
 
 def first_commit(place: Place, problem: Problem, head: str, ref: str) -> str:
@@ -66,11 +68,22 @@ def first_commit(place: Place, problem: Problem, head: str, ref: str) -> str:
     git, path = Git(place.home), place.in_tree(problem.mutable_file)
     if git.text("ls-tree", "--full-tree", head, "--", path):
         return head
-    content = (place.project / problem.mutable_file).read_bytes()
-    change = Change(path, "100644", git.hash_file(path, content))
+    file = place.project / problem.mutable_file
+    content = file.read_bytes()
+    change = Change(path, "100755" if os.access(file, os.X_OK) else "100644", git.hash_file(path, content))
     wanted = Commit(head, change, f"autoresearch: {path}, which git ignores", git.identity())
     commit, _ = git.commit_file(ref, head, wanted)
     return commit
+
+
+def free_place(place: Place) -> Path:
+    """Where a new session's checkout goes; names such as a-b/c and a/b-c would else share one."""
+    taken = dict(Git(place.home).worktrees())
+    path, number = place.checkout, 1
+    while taken.get(path, place.branch) != place.branch:
+        number += 1
+        path = place.checkout.with_name(f"{place.checkout.name}-{number}")
+    return path
 
 
 def make_checkout(place: Place, path: Path, start: str) -> None:

@@ -27,7 +27,7 @@ _RELEVANT = {
     "resource_metric_transform",
     "env",
 }
-_Signature = tuple[int, int, int, int]
+_Signature = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,8 @@ class Origin:
         entries = self.git.listed("ls-tree", "-r", "-z", "--full-tree", self.commit, "--", self.in_tree(name))
         for entry in entries:
             (mode, _, blob), path = entry.split("\t")[0].split(), entry.split("\t", 1)[1]
+            if not mode.startswith("100"):
+                raise UserError(f"{path}: a link or submodule in a read-only directory; name the files one by one")
             digest = hashlib.sha256(self.blob(blob, path)).hexdigest()
             yield Pinned(os.path.relpath(path, self.inside), digest, blob, mode == "100755")
         for file in [] if entries else _files(self.copies / name):
@@ -85,7 +87,12 @@ class Contract:
         self._problem = problem
         self._signatures: dict[Path, _Signature] = {}
         names = [problem_name, *problem.readonly_files]
-        self.files = {pin.path: pin for name in names for pin in origin.pins(name)}
+        self.files = {
+            pin.path: pin
+            for name in names
+            for pin in origin.pins(name)
+            if pin.path != os.path.normpath(problem.mutable_file)
+        }
 
     def fingerprint(self, project: Path) -> str:
         """Sixteen hexadecimal digits over everything that a number measured in `project` rests on."""
@@ -99,26 +106,34 @@ class Contract:
 
     def changed(self, directory: Path) -> list[str]:
         """The pinned files that are not in `directory` as they were pinned; only what was touched is read."""
-        return [path for path, pin in self.files.items() if not self._holds(directory / path, pin)]
+        return [path for path, pin in self.files.items() if not self._holds(directory, pin)]
 
     def put_back(self, directory: Path, path: str) -> None:
         """Write one pinned file as it was."""
         pin, target = self.files[path], directory / path
+        content = self._origin.content(pin)
+        if hashlib.sha256(content).hexdigest() != pin.sha256:
+            raise UserError(f"{path}: what it is to be put back from was changed as well; start another session")
+        _make_directories(directory, target.parent)
+        temporary = target.with_name(f"{target.name}.autoresearch-new")
+        _remove(temporary)
+        with temporary.open("xb") as file:
+            file.write(content)
+        temporary.chmod(0o755 if pin.executable else 0o644)
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f"{target.name}.autoresearch-new")
-        temporary.write_bytes(self._origin.content(pin))
-        temporary.chmod(0o755 if pin.executable else 0o644)
         temporary.replace(target)
 
     def _readonly(self) -> set[str]:
         named = [Path(name) for name in self._problem.readonly_files]
         return {path for path in self.files if any(name in (Path(path), *Path(path).parents) for name in named)}
 
-    def _holds(self, file: Path, pin: Pinned) -> bool:
+    def _holds(self, directory: Path, pin: Pinned) -> bool:
+        file = directory / pin.path
+        if any(parent.is_symlink() for parent in _between(directory, file.parent)):
+            return False
         signature = _signature(file)
-        if signature is None:
+        if signature is None or bool(signature[-1] & 0o100) != pin.executable:
             return False
         if self._signatures.get(file) != signature:
             if hash_file(file) != pin.sha256:
@@ -128,7 +143,10 @@ class Contract:
 
     def _data(self, project: Path) -> Iterator[tuple[str, str]]:
         for pattern in self._problem.fingerprint:
-            matches = sorted(project.glob(pattern))
+            try:
+                matches = [project] if pattern == "." else sorted(project.glob(pattern))
+            except ValueError as error:
+                raise UserError(f"fingerprint: {pattern!r} is no pattern ({error})") from None
             if not matches:
                 raise UserError(
                     f"fingerprint: nothing in {project} matches {pattern!r}; mend the pattern, or link: it"
@@ -152,8 +170,9 @@ class Pristine:
             self._contract.put_back(self.directory, path)
         for path, target in self._links.items():
             link = self.directory / path
-            if not link.is_symlink():
-                link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink() or link.readlink() != target:
+                _make_directories(self.directory, link.parent)
+                _remove(link)
                 link.symlink_to(target)
         self._remove_all_else()
 
@@ -181,7 +200,21 @@ def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)
+
+
+def _between(top: Path, path: Path) -> list[Path]:
+    """The directories below `top` that lead to `path`, the outermost first."""
+    parts = path.relative_to(top).parts
+    return [top.joinpath(*parts[: count + 1]) for count in range(len(parts))]
+
+
+def _make_directories(top: Path, path: Path) -> None:
+    """Directories from `top` to `path`, in the place of whatever else is there; no link is followed."""
+    for directory in _between(top, path):
+        if directory.is_symlink() or not directory.is_dir():
+            _remove(directory)
+            directory.mkdir()
 
 
 def _signature(file: Path) -> _Signature | None:
@@ -192,13 +225,13 @@ def _signature(file: Path) -> _Signature | None:
         return None
     if not stat.S_ISREG(found.st_mode):
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode
 
 
 def _files(path: Path) -> Iterator[Path]:
     if path.is_dir():
         for top, directories, names in os.walk(path):
             directories.sort()
-            yield from (Path(top) / name for name in sorted(names))
-    elif path.exists():
+            yield from (path for name in sorted(names) if (path := Path(top) / name).is_file())
+    elif path.is_file():
         yield path

@@ -16,7 +16,7 @@ def apply_idea(idea: Idea, source: bytes) -> bytes:
     Each search text must stand exactly once in the file as the edits before it left it.
     """
     if idea.content is not None:
-        return idea.content.encode()
+        return _encoded(idea.content)
     if not idea.edits:
         raise EditError("the idea carries no edits, and there is no coder to make them")
     for number, edit in enumerate(idea.edits, start=1):
@@ -25,11 +25,32 @@ def apply_idea(idea: Idea, source: bytes) -> bytes:
 
 
 def _replaced(source: bytes, edit: Edit, number: int) -> bytes:
-    search, replace = edit.search.encode(), edit.replace.encode()
-    if b"\r\n" in source and b"\r" not in search:
-        search, replace = search.replace(b"\n", b"\r\n"), replace.replace(b"\n", b"\r\n")
-    found = source.count(search) if search else 0
+    search, replace = (_with_endings(_encoded(text), source) for text in (edit.search, edit.replace))
+    found = _count(search, source) if search else 0
     if found != 1:
         first = edit.search.strip().split("\n")[0][:60]
         raise EditError(f"edit {number}: its search text {first!r} stands {found} times in the file, expected once")
     return source.replace(search, replace)
+
+
+def _encoded(text: str) -> bytes:
+    """The inverse of how a critic gets to see the file."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        raise EditError(f"no file can hold {text[error.start : error.end]!r}") from None
+
+
+def _with_endings(text: bytes, source: bytes) -> bytes:
+    """`text` with the line endings of a file that has no others."""
+    if b"\r\n" in source and source.count(b"\n") == source.count(b"\r\n"):
+        return text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return text
+
+
+def _count(search: bytes, source: bytes) -> int:
+    """In how many places `search` stands, overlapping ones included."""
+    found, place = 0, source.find(search)
+    while place >= 0:
+        found, place = found + 1, source.find(search, place + 1)
+    return found

@@ -11,7 +11,8 @@ from pathlib import Path
 from pytest_autoresearch.git import repository_variables
 
 _KEY_LIKE = re.compile(
-    r"(^|_)(API_?KEYS?|ACCESS_?KEYS?|(ACCESS_|AUTH_|API_)?TOKENS?|SECRETS?|PASSWORDS?|PASSWD|CREDENTIALS?|PRIVATE_?KEYS?)(_|$)",
+    r"(^|_)(API_?KEYS?|ACCESS_?KEYS?|(ACCESS_|AUTH_|API_)?TOKENS?|SECRETS?|PASSWORDS?|PASSWD|CREDENTIALS?|PRIVATE_?KEYS?)"
+    r"(_|$)|_KEYS?$|PASSWORD$",
     re.IGNORECASE,
 )
 _OURS = re.compile(r"(PYTEST|COV_CORE|AUTORESEARCH)_")

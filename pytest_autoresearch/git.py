@@ -18,6 +18,7 @@ _SETTINGS = {
     "core.fsync": "objects,reference",
     "core.fsyncMethod": "batch",
     "core.quotePath": "false",
+    "core.safecrlf": "false",
     "commit.gpgSign": "false",
     "gc.auto": "0",
     "maintenance.auto": "false",
@@ -40,9 +41,16 @@ class GitError(UserError):
 @functools.cache
 def repository_variables() -> frozenset[str]:
     """The environment variables that point git at a repository, index or configuration of the caller's."""
-    listed = subprocess.run(
-        ["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
+    try:
+        listed = subprocess.run(
+            ["git", "rev-parse", "--local-env-vars"],
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except FileNotFoundError:
+        return frozenset()
     kept = {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT", "GIT_CONFIG"}
     return frozenset(listed.stdout.split()) - kept
 
@@ -74,9 +82,10 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """git in one directory."""
+    """git in one directory; no repository in `ceiling` or above it is taken for the directory's own."""
 
     directory: Path
+    ceiling: Path | None = None
 
     def output(self, *arguments: str, stdin: bytes = b"") -> bytes:
         """What `git <arguments>` prints; GitError if it fails."""
@@ -85,7 +94,8 @@ class Git:
             done = subprocess.run(
                 ["git", *settings, *arguments],
                 cwd=self.directory,
-                env=git_environment(os.environ),
+                env=git_environment(os.environ)
+                | ({"GIT_CEILING_DIRECTORIES": str(self.ceiling)} if self.ceiling else {}),
                 input=stdin,
                 capture_output=True,
                 check=False,
@@ -141,18 +151,13 @@ class Git:
         """
         author = f"{commit.who} {int(time.time())} +0000"
         text, change = commit.message.encode(errors="replace"), commit.change
-        stream = b"".join(
-            (
-                b"feature done\n",
-                f"commit {ref}\nmark :1\ncommitter {author}\ndata {len(text)}\n".encode(),
-                text,
-                f"\nfrom {commit.parent}\nM {change.mode} {change.blob} {_quoted(change.path)}\n".encode(
-                    errors="surrogateescape"
-                ),
-                f"commit {ref}\nmark :2\ncommitter {author}\ndata 0\nfrom {chain}\nmerge :1\n".encode(),
-                b"get-mark :1\nget-mark :2\ndone\n",
-            )
+        before = f"feature done\ncommit {ref}\nmark :1\ncommitter {author}\ndata {len(text)}\n"
+        after = (
+            f"\nfrom {commit.parent}\nM {change.mode} {change.blob} {_quoted(change.path)}\n"
+            f"commit {ref}\nmark :2\ncommitter {author}\ndata 0\nfrom {chain}\nmerge :1\n"
+            "get-mark :1\nget-mark :2\ndone\n"
         )
+        stream = text.join(part.encode(errors="surrogateescape") for part in (before, after))
         made, tip = self.output("fast-import", "--quiet", "--date-format=raw", stdin=stream).decode().split()
         return made, tip
 

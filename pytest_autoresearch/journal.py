@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pytest_autoresearch.ledger import Ledger
+from pytest_autoresearch.ledger import Ledger, LedgerDamaged
 from pytest_autoresearch.progress import Progress
 from pytest_autoresearch.results import Rows
 
@@ -17,8 +17,11 @@ class Journal:
         self.ledger = Ledger(path)
         self.progress = Progress()
         self.rows = Rows()
-        for kind, line in self.ledger.open():
-            self._take(kind, line)
+        for number, (kind, line) in enumerate(self.ledger.open(), start=1):
+            try:
+                self._take(kind, line)
+            except (KeyError, TypeError, ValueError):
+                raise LedgerDamaged(self.ledger.damage(number)) from None
 
     def write(self, kind: str, **fields: Any) -> None:
         """Put a record on disk, then count it in."""

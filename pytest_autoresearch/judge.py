@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pytest_autoresearch.problem import StopSection
 from pytest_autoresearch.progress import Progress
 from pytest_autoresearch.records import Measurement, Verdict
@@ -11,6 +13,8 @@ def judge(measurement: Measurement, incumbent: float, lower_is_better: bool) -> 
     """The strict comparison: better is kept, equal and worse are discarded, no number is a crash."""
     if measurement.metric is None:
         return Verdict("crash", _marked(measurement.failure, measurement))
+    if not math.isfinite(measurement.metric):
+        return Verdict("crash", f"the metric {measurement.metric} is not a finite number")
     change = measurement.metric - incumbent
     if change == 0:
         return Verdict("discard", _marked(f"equal to the incumbent ({incumbent:.6g})", measurement))

@@ -109,18 +109,26 @@ class Ledger:
         """Each complete line with its kind, oldest first, checked; from byte `start` on, where a line begins."""
         if not self.path.exists():
             return
-        previous = _FIRST.encode() if start == 0 else None
+        previous, held = _FIRST.encode() if start == 0 else None, b""
+        number = 1
         with self.path.open("rb") as file:
             file.seek(start)
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
-                    return
-                line = line[:-1]  # noqa: PLW2901
+                    break
                 found = line[len(_START) : len(_START) + _HASH]
                 if not line.startswith(_START) or found != (previous or found):
-                    raise LedgerDamaged(self._damage(number))
-                yield line[_KIND : line.index(b'"', _KIND)].decode(), line
-                previous = _digest(line).encode()
+                    raise LedgerDamaged(self.damage(number, start))
+                if held:  # only now is it known to be what was written
+                    yield _kind(held), held
+                held = line[:-1]
+                previous = _digest(held).encode()
+        if held:
+            try:
+                kind = str(parse(held)["kind"])
+            except (ValueError, KeyError):
+                raise LedgerDamaged(self.damage(number, start)) from None
+            yield kind, held
 
     def records(self, *kinds: str) -> Iterator[Record]:
         """The records of these kinds, oldest first, read from disk as they are asked for."""
@@ -151,11 +159,18 @@ class Ledger:
         if kind == "result":
             self._ends.append(self._end)
 
-    def _damage(self, number: int) -> str:
+    def damage(self, number: int, start: int = 0) -> str:
+        """What to say about the `number`-th line after byte `start`."""
+        with self.path.open("rb") as file:
+            number += file.read(start).count(b"\n")
         return (
             f"{self.path}: line {number} or the one before it was changed after it was written; "
             f"restore the file from a backup, or start a new session with --autoresearch-tag"
         )
+
+
+def _kind(line: bytes) -> str:
+    return line[_KIND : line.index(b'"', _KIND)].decode()
 
 
 def parse(line: bytes) -> Record:

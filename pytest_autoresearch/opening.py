@@ -122,9 +122,9 @@ def _beginning(place: Place, start: str) -> dict[str, object]:
 def _checkout(place: Place, journal: Journal) -> Path:
     """The session's checkout, made or made again where it is not there."""
     progress = journal.progress
-    path = Path(progress.checkout) if progress.checkout else place.checkout
+    path = Path(progress.checkout) if progress.checkout else checkout.free_place(place)
     checkout.check_checkout(place, path)
-    if progress.checkout is None or not path.exists():
+    if progress.checkout is None or not (path / ".git").exists():
         tip = progress.incumbent.commit if progress.incumbent else progress.beginning["commit"]
         checkout.make_checkout(place, path, tip)
         journal.write("checkout", path=str(path))
@@ -149,7 +149,8 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
     """The session on its ground, made whole, with what measures in it; everything is closed by `stack`."""
     place, project = ground.place, ground.project
     _place_copies(ground.records / "copies", project)
-    problem = load_problem(project / place.problem_name)
+    _place_problem(place, journal, ground.checkout)
+    problem = load_problem(project / place.problem_name, look=False)
     linked = checkout.links(place, problem, project)
     views = checkout.own_paths(project)
     workspace = Workspace(ground.checkout, str(place.inside), problem.mutable_file, ground.branch, place.ref)
@@ -182,6 +183,15 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
         tick=tick,
     )
     return OpenSession(session, runner, supervisor)
+
+
+def _place_problem(place: Place, journal: Journal, top: Path) -> None:
+    """Put the problem back where a run has taken it away; `recover` does so with the files that it names."""
+    file = top / place.problem_path
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        start = journal.progress.beginning["commit"]
+        file.write_bytes(Git(top, ceiling=top.parent).output("cat-file", "--filters", f"{start}:{place.problem_path}"))
 
 
 def _place_copies(copies: Path, project: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os.path
 import re
+import reprlib
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -30,8 +33,10 @@ LLM_PROVIDERS = ("ollama", "openrouter", "openai", "hybrid")
 
 def _regex(pattern: str) -> str:
     try:
-        compiled = re.compile(pattern, re.MULTILINE)
-    except re.error as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compiled = re.compile(pattern, re.MULTILINE)
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression ({error})") from None
     if compiled.groups < 1:
         raise ValueError("expected a group around the number, such as '^rmse: (\\S+)'")
@@ -45,9 +50,28 @@ def _inside(path: str) -> str:
     return str(pure)
 
 
+def _file(path: str, info: ValidationInfo) -> str:
+    directory = (info.context or {}).get("directory")
+    if path == (info.context or {}).get("name"):
+        raise ValueError("expected a file other than the problem's own")
+    if directory is not None and not os.path.isfile(directory / path):
+        raise ValueError(
+            f"there is no such file ({directory / path})"
+            if not os.path.exists(directory / path)
+            else "expected a file, not a directory"
+        )
+    return path
+
+
+def _below(path: str) -> str:
+    if path == ".":
+        raise ValueError("expected a path inside the project, not the project itself")
+    return path
+
+
 def _existing(path: str, info: ValidationInfo) -> str:
     directory = (info.context or {}).get("directory")
-    if directory is not None and not (directory / path).exists():
+    if directory is not None and not os.path.exists(directory / path):
         raise ValueError(f"there is no such file ({directory / path})")
     return path
 
@@ -59,7 +83,7 @@ def _one_line(text: str) -> str:
 
 
 def _column(text: str) -> str:
-    if not text.strip() or "\t" in text or "\n" in text:
+    if not text.strip() or not text.isprintable():
         raise ValueError("expected a column name without tabs and newlines")
     return text
 
@@ -71,6 +95,8 @@ def _listed(value: object) -> object:
 Regex = Annotated[str, AfterValidator(_regex)]
 Inside = Annotated[str, AfterValidator(_inside)]
 Existing = Annotated[Inside, AfterValidator(_existing)]
+Mutable = Annotated[Inside, AfterValidator(_file)]
+Below = Annotated[Inside, AfterValidator(_below)]
 Text = Annotated[str, AfterValidator(_one_line)]
 Column = Annotated[str, AfterValidator(_column)]
 Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
@@ -146,7 +172,7 @@ class Problem(_Section):
     lower_is_better: bool = True
     time_budget_s: Seconds = 300
     hard_timeout_s: Seconds = 600
-    mutable_file: Existing
+    mutable_file: Mutable
     readonly_files: list[Existing] = Field(default_factory=list)
     runner: Text
     branch_prefix: Text = "autoresearch"
@@ -159,10 +185,10 @@ class Problem(_Section):
     coder: CoderSection = Field(default_factory=CoderSection)
     state: StateSection = Field(default_factory=StateSection)
     evaluator: Text | None = None
-    artifacts: Annotated[list[Inside], BeforeValidator(_listed)] = Field(default_factory=list)
+    artifacts: Annotated[list[Below], BeforeValidator(_listed)] = Field(default_factory=list)
     holdout: Text | None = None
     fingerprint: Annotated[list[Inside], BeforeValidator(_listed)] = Field(default_factory=list)
-    link: Annotated[list[Inside], BeforeValidator(_listed)] = Field(default_factory=list)
+    link: Annotated[list[Below], BeforeValidator(_listed)] = Field(default_factory=list)
     noise: NoiseSection | None = None
     stop: StopSection = Field(default_factory=StopSection)
     sandbox: Literal["none", "bwrap"] = "none"
@@ -203,12 +229,12 @@ class ProblemError(UserError):
         super().__init__("\n".join(f"{path.name}:{mistake.line}: {mistake.message}" for mistake in self.mistakes))
 
 
-def load_problem(path: Path) -> Problem:
+def load_problem(path: Path, *, look: bool = True) -> Problem:
     """The problem that `path` describes; ProblemError names all its mistakes at once."""
-    return parse_problem(path, _text(path))
+    return parse_problem(path, _text(path), look=look)
 
 
-def parse_problem(path: Path, text: str) -> Problem:
+def parse_problem(path: Path, text: str, *, look: bool = True) -> Problem:
     """The problem in `text`; files that it names are looked for beside `path`."""
     source = read_yaml(text)
     mistakes = list(source.mistakes)
@@ -218,7 +244,9 @@ def parse_problem(path: Path, text: str) -> Problem:
             mistakes.append(Mistake(1, "expected keys and values, such as `metric_name: rmse`"))
         raise ProblemError(path, mistakes)
     try:
-        problem = Problem.model_validate(dict(source.data), context={"directory": path.parent})
+        problem = Problem.model_validate(
+            dict(source.data), context={"directory": path.parent if look else None, "name": path.name}
+        )
     except ValidationError as error:
         mistakes += _mistakes(error, source)
     mistakes += _cross_checks(source)
@@ -247,13 +275,15 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = error.object[: error.start].count(b"\n") + 1
         raise ProblemError(path, [Mistake(line, "not UTF-8: save the file in that encoding")]) from None
 
 
 def _mistakes(error: ValidationError, source: Source) -> Iterator[Mistake]:
     explained: dict[Location, list[str]] = {}
     for found in error.errors():
+        if found["type"] == "invalid_key":
+            continue
         location = _as_written(found["type"], found["loc"], source)
         explained.setdefault(location, []).append(_explain(found, location))
     for location, messages in explained.items():
@@ -291,8 +321,12 @@ _EXPECTED = {
 }
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
+
+
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = _SHORT.repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -324,7 +358,7 @@ def _cross_checks(source: Source) -> Iterator[Mistake]:
         if old in source.lines and new in source.lines:
             yield Mistake(source.line(old), f"{_dotted(old)}: means `{_dotted(new)}`, which is given too; keep one")
     columns = data.get("results_tsv_columns")
-    if isinstance(columns, list) and columns and (len(columns) != 5 or len(set(map(str, columns))) != 5):
+    if isinstance(columns, list) and columns and (len(columns) != 5 or _repeats(columns)):
         yield Mistake(
             source.line(("results_tsv_columns",)),
             "results_tsv_columns: expected five different names, in the order commit, metric, resource, status, "
@@ -337,12 +371,21 @@ def _cross_checks(source: Source) -> Iterator[Mistake]:
     yield from _roles(data, source)
 
 
+def _repeats(names: list[Any]) -> bool:
+    texts = [name for name in names if isinstance(name, str)]
+    return len(set(texts)) != len(texts)
+
+
 def _roles(data: Mapping[str, Any], source: Source) -> Iterator[Mistake]:
     """A file is mutable, read-only or an artifact, and no two of these."""
-    roles: dict[str, str] = {str(data.get("mutable_file")): "the mutable file"}
+    mutable = data.get("mutable_file")
+    roles = {os.path.normpath(mutable): "the mutable file"} if isinstance(mutable, str) else {}
     for key, role in (("readonly_files", "a read-only file"), ("artifacts", "an artifact")):
         listed = _listed(data.get(key))
         for index, name in enumerate(listed if isinstance(listed, list) else []):
-            if name in roles:
-                yield Mistake(source.line((key, index)), f"{key}.{index}: {name} is {roles[name]} already")
-            roles[str(name)] = role
+            if not isinstance(name, str):
+                continue
+            path = os.path.normpath(name)
+            if path in roles:
+                yield Mistake(source.line((key, index)), f"{key}.{index}: {name} is {roles[path]} already")
+            roles[path] = role

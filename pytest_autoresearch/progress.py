@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
@@ -9,7 +11,7 @@ from pytest_autoresearch.ledger import Record, experiment, parse
 from pytest_autoresearch.processes import Identity
 from pytest_autoresearch.records import Experiment, Idea, Measurement
 
-_CRITIC = b'"critic":"'
+_CRITIC = re.compile(rb'"critic":("(?:[^"\\]|\\.)*")')
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,9 @@ class Progress:
 
 
 def _critic(line: bytes) -> str:
-    start = line.index(_CRITIC) + len(_CRITIC)
-    return line[start : line.index(b'"', start)].decode()
+    found = _CRITIC.search(line)
+    assert found is not None
+    return str(json.loads(found[1]))
 
 
 def _measurement(done: Experiment) -> Measurement:

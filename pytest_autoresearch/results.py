@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_autoresearch.records import Experiment
 
 _DESCRIPTION = 200
-_BREAKS = re.compile(r"[\t\r\n\x00-\x1f\x7f\u0085\u2028\u2029]+")
+_BREAKS = re.compile(r"[\t\r\n\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def header(columns: Iterable[str]) -> str:
@@ -41,7 +41,7 @@ def number(value: float | None) -> str:
 
 def one_line(text: str, length: int) -> str:
     """`text` without control characters, cut to `length` characters."""
-    flat = _BREAKS.sub(" ", text).strip()
+    flat = _BREAKS.sub(" ", text).strip().encode(errors="replace").decode()
     return flat if len(flat) <= length else f"{flat[: length - 1]}…"
 
 

@@ -36,6 +36,7 @@ _DRAIN_S = 2.0
 _LINGER_S = 0.2
 _SURVIVOR_GRACE_S = 0.5
 _POLL_S = 1.0
+_REAPED_AT_ONCE = 10_000
 _PR_SET_CHILD_SUBREAPER = 36
 
 Message = dict[str, Any]
@@ -190,11 +191,15 @@ class Program:
     def _kill_at_sight(self) -> None:
         """Catch what forks and exits faster than all processes can be listed: each orphan of it is a child of ours.
 
-        By its group too, because the kernel lets nobody fork out of a group that it kills.
+        The kernel lets nobody fork out of a group that it kills, and the group of a child that has died is the
+        command's for as long as the child is not reaped.
         """
+        assert sys.platform == "linux"
+        with suppress(ChildProcessError):
+            if died := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                _kill_group(os.getpgid(died.si_pid))
         for pid, entry in children(os.getpid()):
-            if entry.group not in (0, 1, os.getpgrp()):
-                send(signal.SIGKILL, [-entry.group])
+            _kill_group(entry.group)
             send(signal.SIGKILL, [pid])
 
     def _outlasts(self, child: Child, seconds: float) -> bool:
@@ -209,14 +214,16 @@ class Program:
         return self._reap(child) or (not self._reaper and bool(self._kin(child)))
 
     def _reap(self, child: Child) -> bool:
-        """Collect who has died; whether there is a child still."""
-        try:
-            while (died := os.waitpid(-1, os.WNOHANG))[0]:
-                if died[0] == child.pid:
-                    child.reaped(died[1])
-        except ChildProcessError:
-            return False
-        return True
+        """Collect those who have died, as far as they do not die faster than that; whether there is a child still."""
+        with suppress(ChildProcessError):
+            for _ in range(_REAPED_AT_ONCE):
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == child.pid:
+                    child.reaped(status)
+                if not pid:
+                    break
+            return True
+        return False
 
     def _signal(self, child: Child, number: signal.Signals) -> None:
         kin = self._kin(child)
@@ -231,6 +238,11 @@ class Program:
         if not self._reaper:
             kin |= {pid for pid, entry in processes.items() if entry.group == child.pid} | set(marked(child.marker))
         return kin & processes.keys()
+
+
+def _kill_group(group: int) -> None:
+    if group not in (0, 1, os.getpgrp()):
+        send(signal.SIGKILL, [-group])
 
 
 def _never_ran(error: str) -> Message:

@@ -32,7 +32,7 @@ class Workspace:
         self.mutable = self.project / mutable_file
         self.path = os.path.normpath(f"{inside}/{mutable_file}")
         self.branch = branch
-        self.git = Git(checkout)
+        self.git = Git(checkout, ceiling=checkout.parent)
         self._ref = ref
         self.tip = ""
         self.blob = ""
@@ -48,8 +48,10 @@ class Workspace:
         entry = self.git.text("ls-tree", "--full-tree", tip, "--", self.path)
         self._mode, _, self.blob = entry.split("\t")[0].split()
         self._permissions = 0o755 if self._mode == "100755" else 0o644
-        with contextlib.suppress(FileNotFoundError):
-            self._permissions = stat.S_IMODE(self.mutable.stat().st_mode)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found = self.mutable.lstat().st_mode
+            if stat.S_ISREG(found) and bool(found & 0o100) == (self._mode == "100755"):
+                self._permissions = stat.S_IMODE(found)
         self.incumbent = self.git.output("cat-file", "--filters", f"{tip}:{self.path}")
         self._chain = self.git.ask("rev-parse", "--verify", "--quiet", self._ref) or tip
         self._who = self.git.identity()
@@ -67,10 +69,13 @@ class Workspace:
         Python takes compiled code for current if the source has the same size and second of change, so that
         without the second step the earlier of two edits could run (https://docs.python.org/3/library/py_compile.html).
         """
+        self._clear_way()
         temporary = self.own_directory() / f"new-{self.mutable.name}"
-        temporary.write_bytes(content)
+        if temporary.is_symlink() or temporary.exists():
+            self.put_aside(temporary)
+        with temporary.open("xb") as file:
+            file.write(content)
         temporary.chmod(self._permissions)
-        self.mutable.parent.mkdir(parents=True, exist_ok=True)
         if self.mutable.is_dir() and not self.mutable.is_symlink():
             self.put_aside(self.mutable)
         temporary.replace(self.mutable)
@@ -78,12 +83,33 @@ class Workspace:
 
     def restore(self) -> None:
         """Put the incumbent's file in place, if it is not there."""
-        if self.mutable.is_symlink() or self.read() != self.incumbent:
+        if not self._in_place():
             self.write(self.incumbent)
+
+    def _in_place(self) -> bool:
+        try:
+            mode = self.mutable.lstat().st_mode
+        except OSError:
+            return False
+        real = self.mutable.resolve() == self.checkout.resolve() / self.path
+        return (
+            real and stat.S_ISREG(mode) and stat.S_IMODE(mode) == self._permissions and self.read() == self.incumbent
+        )
+
+    def _clear_way(self) -> None:
+        """Directories from the checkout's top to the mutable file; what stands in their place is put aside."""
+        for directory in reversed(self.mutable.relative_to(self.checkout).parents):
+            place = self.checkout / directory
+            if place.is_symlink() or not place.is_dir():
+                if place.is_symlink() or place.exists():
+                    self.put_aside(place)
+                place.mkdir()
 
     def own_directory(self) -> Path:
         """The directory beside `problem.yaml` that is ours."""
         directory = self.project / OWN
+        if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+            directory.rename(_free(self.project, f"{OWN}-aside"))
         directory.mkdir(parents=True, exist_ok=True)
         return directory
 
@@ -91,8 +117,7 @@ class Workspace:
         """Move something that should not be where it is to a place where it can be looked at."""
         aside = self.own_directory() / "aside"
         aside.mkdir(exist_ok=True)
-        number = sum(1 for _ in aside.iterdir())
-        return path.rename(aside / f"{number:03}-{path.name}")
+        return path.rename(_free(aside, path.name))
 
     def blob_of(self, content: bytes) -> str:
         """The blob that git makes of `content` as the mutable file."""
@@ -147,6 +172,14 @@ class Workspace:
         pattern = f"{glob.escape(source.stem)}.*pyc"
         compiled = [*source.parent.glob(f"__pycache__/{pattern}"), source.with_suffix(".pyc")]
         if prefix := os.environ.get("PYTHONPYCACHEPREFIX"):
-            compiled += Path(prefix, *source.parent.resolve().parts[1:]).glob(pattern)
+            compiled += (self.project / prefix).joinpath(*source.parent.resolve().parts[1:]).glob(pattern)
         for file in compiled:
             file.unlink(missing_ok=True)
+
+
+def _free(directory: Path, name: str) -> Path:
+    """A path in `directory` where nothing is."""
+    number = 0
+    while os.path.lexists(directory / f"{number:03}-{name}"):
+        number += 1
+    return directory / f"{number:03}-{name}"

@@ -61,7 +61,8 @@ def test_the_wheel_holds_the_package_its_licence_and_its_types(built: Path) -> N
 
 def test_the_sdist_holds_what_the_tests_need(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
-    names = {name.split("/", 1)[-1] for name in tarfile.open(sdist).getnames()}
+    with tarfile.open(sdist) as archive:
+        names = {name.split("/", 1)[-1] for name in archive.getnames()}
     assert {"pyproject.toml", "conftest.py", "tests/test_package.py", "examples/tsp_heuristic/problem.yaml"} <= names
 
 

@@ -117,6 +117,7 @@ def test_an_interrupt_puts_everything_back_and_writes_the_xml(
 
 
 def test_an_interrupted_experiment_is_repeated_with_the_idea_that_was_paid_for(make_toy: MakeToy, pids: Path) -> None:
+    content = ESCAPING.format(pids=pids, score=8, then=LAST.format(pids=pids))
     conftest = f"""
 from pathlib import Path
 from pytest_autoresearch.records import Idea
@@ -124,7 +125,7 @@ from pytest_autoresearch.records import Idea
 def pytest_autoresearch_propose(brief):
     with Path({str(pids)!r} + ".asked").open("a") as file:
         file.write("x")
-    return Idea(hypothesis="paid", content={ESCAPING.format(pids=pids, score=8, then=LAST.format(pids=pids))!r}, critic="paid")
+    return Idea(hypothesis="paid", content={content!r}, critic="paid")
 """
     toy = make_toy(files={"conftest.py": conftest}, problem={"hard_timeout_s": 4})
     kill(in_the_middle(toy, pids))

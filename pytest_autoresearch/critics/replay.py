@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from pytest_autoresearch.critics.base import Brief, Exhausted
 from pytest_autoresearch.errors import UserError
@@ -25,7 +25,7 @@ def _listed(value: object) -> object:
 
 
 class _RecordedIdea(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     hypothesis: str = Field(min_length=1)
     thought_process: str = ""
@@ -36,6 +36,12 @@ class _RecordedIdea(BaseModel):
     risk_level: Literal["low", "med", "high"] = "low"
     edits: list[_RecordedEdit] = Field(default_factory=list)
     content: str | None = None
+
+    @model_validator(mode="after")
+    def _changes(self) -> _RecordedIdea:
+        if bool(self.edits) == (self.content is not None):
+            raise ValueError("expected either `edits` or `content`")
+        return self
 
     def idea(self) -> Idea:
         values = self.model_dump(exclude={"edits", "alternatives_considered"})
@@ -74,15 +80,7 @@ def load_ideas(path: Path) -> list[Idea]:
         recorded = TypeAdapter(list[_RecordedIdea]).validate_python(source.data["ideas"] if nested else source.data)
     except ValidationError as error:
         raise UserError(_explain(path, source, error, nested)) from None
-    return [_with_change(path, number, entry) for number, entry in enumerate(recorded, start=1)]
-
-
-def _with_change(path: Path, number: int, entry: _RecordedIdea) -> Idea:
-    if bool(entry.edits) == (entry.content is not None):
-        raise UserError(
-            f"{path.name}: idea {number} ({entry.hypothesis[:40]!r}): expected either `edits` or `content`"
-        )
-    return entry.idea()
+    return [entry.idea() for entry in recorded]
 
 
 def _explain(path: Path, source: Source, error: ValidationError, nested: bool) -> str:

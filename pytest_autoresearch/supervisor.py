@@ -36,7 +36,7 @@ _DRAIN_S = 2.0
 _LINGER_S = 0.2
 _SURVIVOR_GRACE_S = 0.5
 _POLL_S = 1.0
-_REAPED_AT_ONCE = 10_000
+_REAPED_AT_ONCE = 1 << 16
 _PR_SET_CHILD_SUBREAPER = 36
 
 Message = dict[str, Any]
@@ -183,24 +183,10 @@ class Program:
         """SIGKILL until nothing is left; given up after 10 s."""
         until = time.monotonic() + KILL_S
         while self._left(child) and time.monotonic() < until:
-            self._signal(child, signal.SIGKILL)
             if self._reaper:
-                self._kill_at_sight()
+                _kill_those_who_run_away()
+            self._signal(child, signal.SIGKILL)
             self._pump(0.005)
-
-    def _kill_at_sight(self) -> None:
-        """Catch what forks and exits faster than all processes can be listed: each orphan of it is a child of ours.
-
-        The kernel lets nobody fork out of a group that it kills, and the group of a child that has died is the
-        command's for as long as the child is not reaped.
-        """
-        assert sys.platform == "linux"
-        with suppress(ChildProcessError):
-            if died := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                _kill_group(os.getpgid(died.si_pid))
-        for pid, entry in children(os.getpid()):
-            _kill_group(entry.group)
-            send(signal.SIGKILL, [pid])
 
     def _outlasts(self, child: Child, seconds: float) -> bool:
         """Whether anything of the command is left after at most `seconds`."""
@@ -238,6 +224,21 @@ class Program:
         if not self._reaper:
             kin |= {pid for pid, entry in processes.items() if entry.group == child.pid} | set(marked(child.marker))
         return kin & processes.keys()
+
+
+def _kill_those_who_run_away() -> None:
+    """End what forks and exits faster than all processes can be listed; every orphan of it is a child of ours.
+
+    The kernel lets nobody fork out of a group that it kills, and the group of a child that has died is the command's
+    for as long as the child is not reaped.
+    """
+    assert sys.platform == "linux"
+    for pid, entry in children(os.getpid()):
+        _kill_group(entry.group)
+        send(signal.SIGKILL, [pid])
+    with suppress(ChildProcessError):
+        if died := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            _kill_group(os.getpgid(died.si_pid))
 
 
 def _kill_group(group: int) -> None:

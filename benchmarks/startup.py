@@ -13,7 +13,7 @@ from benchmarks.figures import Scale, Series, Table, met
 from benchmarks.timed import PYTEST, QUIET, Timed, timed
 
 BUDGET_MS = 20
-_ROUNDS: Mapping[Scale, int] = {"full": 40, "quick": 10, "smoke": 1}
+_ROUNDS: Mapping[Scale, int] = {"full": 60, "quick": 10, "smoke": 1}
 _WITHOUT = ("-p", "no:autoresearch")
 # pytest-timeout is a dependency; anyio, which openai depends on, is a pytest plugin too.
 _NEITHER = (*_WITHOUT, "-p", "no:timeout", "-p", "no:anyio")

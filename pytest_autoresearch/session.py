@@ -125,6 +125,7 @@ class Session:
             lower_is_better=self.problem.lower_is_better,
             seed=zlib.crc32(self.tag.encode()),
             history=self._journal.ledger,
+            contract=self.fingerprint,
         )
 
     def propose(self, ask: Callable[[Brief], Idea]) -> Idea:

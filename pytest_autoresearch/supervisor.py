@@ -36,7 +36,7 @@ _DRAIN_S = 2.0
 _LINGER_S = 0.2
 _SURVIVOR_GRACE_S = 0.5
 _POLL_S = 1.0
-_REAPED_AT_ONCE = 1 << 16
+_REAP_S = 0.2
 _PR_SET_CHILD_SUBREAPER = 36
 
 Message = dict[str, Any]
@@ -200,16 +200,15 @@ class Program:
         return self._reap(child) or (not self._reaper and bool(self._kin(child)))
 
     def _reap(self, child: Child) -> bool:
-        """Collect those who have died, as far as they do not die faster than that; whether there is a child still."""
-        with suppress(ChildProcessError):
-            for _ in range(_REAPED_AT_ONCE):
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid == child.pid:
-                    child.reaped(status)
-                if not pid:
-                    break
-            return True
-        return False
+        """Collect those who have died, for a moment if they die as fast; whether there is a child still."""
+        until = time.monotonic() + _REAP_S
+        try:
+            while time.monotonic() < until and (died := os.waitpid(-1, os.WNOHANG))[0]:
+                if died[0] == child.pid:
+                    child.reaped(died[1])
+        except ChildProcessError:
+            return False
+        return True
 
     def _signal(self, child: Child, number: signal.Signals) -> None:
         kin = self._kin(child)

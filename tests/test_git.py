@@ -542,6 +542,18 @@ def test_a_branch_that_somebody_moved_is_reported_and_never_overwritten(toy: Toy
     assert git(toy.directory, "rev-parse", "toy/run1") == start
 
 
+def test_a_branch_that_is_moved_while_the_session_runs_stays_where_it_was_moved_to(toy: Toy) -> None:
+    place = place_of(toy.project / "problem.yaml")
+    with open_session(place, load_problem(toy.project / "problem.yaml"), quiet) as opened:
+        experiment(opened, "echo score: 8\n")
+        head = git(toy.directory, "rev-parse", "HEAD")
+        git(toy.directory, "update-ref", "refs/heads/toy/run1", head)
+        with pytest.raises(BranchMoved):
+            experiment(opened, "echo score: 7\n")
+    assert git(toy.directory, "rev-parse", "toy/run1") == head
+    assert [result["metric"] for result in records(place, "result")] == [10, 8, 7]
+
+
 def test_an_index_that_somebody_has_locked_is_waited_for(toy: Toy) -> None:
     place = place_of(toy.project / "problem.yaml")
     with open_session(place, load_problem(toy.project / "problem.yaml"), quiet) as opened:

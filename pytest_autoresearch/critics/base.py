@@ -26,7 +26,8 @@ class Brief:
 
     `number` is the experiment that the idea is for. `ideas` counts, for each critic by name, the ideas that this
     session has had from it (an idea that changed nothing is one of them, but not an experiment). `source` is the
-    incumbent's mutable file and `metric` its value. `seed` identifies the session: the same seed,
+    incumbent's mutable file and `metric` its value under `contract`: what was measured under another one cannot be
+    compared with it ('' stands for that of the last experiment). `seed` identifies the session: the same seed,
     history and number give the same idea.
     """
 
@@ -38,6 +39,7 @@ class Brief:
     lower_is_better: bool
     seed: int
     history: History
+    contract: str = ""
 
 
 class Critic(Protocol):

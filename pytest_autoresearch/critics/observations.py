@@ -90,9 +90,9 @@ class Notes:
     def observed(self, space: Space, here: Values, brief: Brief) -> list[Observation]:
         """What is known of `space`: where it began, the incumbent (`here`), then trial by trial.
 
-        Only trials under the contract of the last experiment count, and each combination once.
+        Only trials under the contract of the incumbent's metric count, and each combination once.
         """
-        series = self._series.get(space.text, {}).get(self._contract, _Series())
+        series = self._series.get(space.text, {}).get(brief.contract or self._contract, _Series())
         series.read(space)
         known = {space.start: _finite(series.before), here: _finite(brief.metric)}
         sign = 1.0 if brief.lower_is_better else -1.0

@@ -64,13 +64,13 @@ def identify(pid: int) -> Identity | None:
 
 def descendants(processes: Table, roots: Iterable[int]) -> set[int]:
     """The pids that descend from `roots`, which are not among them unless one descends from another."""
-    children: dict[int, list[int]] = {}
+    born: dict[int, list[int]] = {}
     for pid, entry in processes.items():
-        children.setdefault(entry.parent, []).append(pid)
+        born.setdefault(entry.parent, []).append(pid)
     found: set[int] = set()
     waiting = list(roots)
     while waiting:
-        fresh = set(children.get(waiting.pop(), ())) - found
+        fresh = set(born.get(waiting.pop(), ())) - found
         found |= fresh
         waiting += fresh
     return found

@@ -231,13 +231,13 @@ def _kill_those_who_run_away() -> None:
     The kernel lets nobody fork out of a group that it kills, and the group of a child that has died is the command's
     for as long as the child is not reaped.
     """
-    assert sys.platform == "linux"
     for pid, entry in children(os.getpid()):
         _kill_group(entry.group)
         send(signal.SIGKILL, [pid])
-    with suppress(ChildProcessError):
-        if died := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            _kill_group(os.getpgid(died.si_pid))
+    if sys.platform == "linux":
+        with suppress(ChildProcessError):
+            if died := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                _kill_group(os.getpgid(died.si_pid))
 
 
 def _kill_group(group: int) -> None:

@@ -60,7 +60,7 @@ def _not_committed(git: Git, head: str, path: str) -> str | None:
         return f"{path}: has changes that are not committed; commit them: {mend}" if dirty else None
     if git.ask("check-ignore", "--quiet", "--", path) is not None:
         return None
-    return f"{path}: is not in git; add it: git add {quoted} && git commit -m {shlex.quote('add ' + path)}"
+    return f"{path}: is not in git; add it: git add -- {quoted} && git commit -m {shlex.quote('add ' + path)}"
 
 
 def first_commit(place: Place, problem: Problem, head: str, ref: str) -> str:

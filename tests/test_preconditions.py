@@ -170,7 +170,7 @@ def test_changes_that_are_not_committed_are_refused(make_toy: MakeToy, name: str
     path.write_text(path.read_text() + "\n")
     outcome, detail = outcomes(toy)["repo_git"]
     assert outcome == "FAILED"
-    assert f"git add {name} && git commit" in detail
+    assert f"git add -- {name} && git commit" in detail
 
 
 def test_a_mutable_file_that_git_does_not_know_is_refused(make_toy: MakeToy) -> None:

@@ -231,6 +231,7 @@ def test_the_features_that_this_version_lacks_are_named_by_the_key_that_selects_
 @pytest.mark.parametrize(("text", "value"), [("1e-3", 1e-3), ("1.5e+2", 150), (".5", 0.5), ("0x10", 16), ("7", 7)])
 def test_numbers_are_those_of_yaml_1_2(project: Path, text: str, value: float) -> None:
     assert parsed(project, MINIMAL + f"time_budget_s: {text}\n").time_budget_s == value
+    assert read_yaml(text).data == value
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from pytest_autoresearch.ledger import Ledger, Record
 from pytest_autoresearch.opening import OpenSession, open_session, open_temporary
 from pytest_autoresearch.place import Place, find_place
 from pytest_autoresearch.problem import load_problem
-from pytest_autoresearch.records import Idea
+from pytest_autoresearch.records import Idea, Measurement
 from pytest_autoresearch.runner import Stage
 from pytest_autoresearch.workspace import BranchMoved, Workspace
 from tests import support
@@ -387,7 +387,7 @@ def test_every_file_that_is_not_committed_is_named_with_a_command_that_works(mak
     git(toy.directory, "commit", "--quiet", "--message", "without")
     toy.write("the truth", "2")
     said = refusal(toy.project / "problem.yaml")
-    assert "new: is not in git; add it: git add new && git commit -m 'add new'" in said
+    assert "new: is not in git; add it: git add -- new && git commit -m 'add new'" in said
     assert "the truth: has changes that are not committed" in said
     for line in said.splitlines():
         added = shlex.split(line.split(": ")[-1])
@@ -510,6 +510,29 @@ def test_a_checkout_that_was_deleted_by_hand_is_made_again(toy: Toy, prune: bool
     assert_whole(place, ["keep", "keep"])
 
 
+def test_a_repository_that_was_renamed_takes_its_session_along(toy: Toy, tmp_path: Path) -> None:
+    research(toy.project / "problem.yaml", "echo score: 8\n")
+    toy.directory.rename(tmp_path / "renamed")
+    place = research(tmp_path / "renamed/problem.yaml", "echo score: 7\n")
+    assert not toy.directory.exists()
+    assert (place.checkout / "solution.sh").read_text() == "echo score: 7\n"
+    assert_whole(place, ["keep", "keep"])
+
+
+def test_a_copy_of_a_repository_and_the_original_never_notice_each_other(toy: Toy, tmp_path: Path) -> None:
+    original = research(toy.project / "problem.yaml", "echo score: 8\n")
+    shutil.copytree(toy.directory, tmp_path / "copy", symlinks=True)
+    seen = [users_part(toy.directory), git(toy.directory, "show-ref"), git(toy.directory, "worktree", "list")]
+    copy = research(tmp_path / "copy/problem.yaml", "echo score: 7\n")
+    assert [users_part(toy.directory), git(toy.directory, "show-ref"), git(toy.directory, "worktree", "list")] == seen
+    assert (original.checkout / "solution.sh").read_text() == "echo score: 8\n"
+    assert (copy.checkout / "solution.sh").read_text() == "echo score: 7\n"
+    for problem_file in (toy.project / "problem.yaml", tmp_path / "copy/problem.yaml"):
+        research(problem_file, "echo score: 6\n")
+    assert_whole(original, ["keep", "keep"])
+    assert_whole(copy, ["keep", "keep", "keep"])
+
+
 @pytest.mark.parametrize("name", ["solution.sh", "truth", "problem.yaml", "results.tsv", ".autoresearch", ".git"])
 def test_whatever_is_missing_in_a_checkout_is_put_back_and_nothing_is_done_to_the_users(
     make_toy: MakeToy, name: str
@@ -531,6 +554,34 @@ def test_a_candidate_that_cuts_its_checkout_off_does_not_get_at_the_users_index(
     assert users_part(toy.directory) == before
     assert_whole(research(toy.project / "problem.yaml", "echo score: 7\n"), ["keep", "keep"])
     assert users_part(toy.directory) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["results.tsv", "results.tsv.new", "next_idea.json", "next_idea.json.new", "run.log.new"]
+)
+def test_nothing_is_written_through_a_link_that_a_candidate_has_laid_out(toy: Toy, tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine").write_text("mine\n")
+    lay = f"ln -sfn {shlex.quote(str(tmp_path / 'mine'))} {name}"
+    place = research(toy.project / "problem.yaml", f"{lay}; echo score: 8\n", f"{lay}; : ; echo score: 7\n")
+    research(toy.project / "problem.yaml", "echo score: 6\n")
+    assert (tmp_path / "mine").read_text() == "mine\n"
+    assert len((place.checkout / "results.tsv").read_text().splitlines()) == 5
+    assert not (place.checkout / "results.tsv").is_symlink()
+
+
+@pytest.mark.parametrize("metric", [float("nan"), float("inf")])
+def test_a_measure_hook_that_gives_no_number_has_made_a_crash(toy: Toy, metric: float) -> None:
+    place = place_of(toy.project / "problem.yaml")
+    with open_session(place, load_problem(toy.project / "problem.yaml"), quiet) as opened:
+        session = opened.session
+        session.baseline(opened.runner.measure)
+        idea = session.propose(lambda brief: Idea("h", content="echo score: 8\n", critic="test"))
+        candidate = session.apply(idea, apply_idea)
+        assert candidate is not None
+        measured = session.measure(candidate, lambda measured: Measurement(metric))
+        done = session.record(idea, candidate, measured, judge(measured, 10.0, lower_is_better=True))
+    assert (done.status, done.metric) == ("crash", None)
+    assert_whole(research(toy.project / "problem.yaml", "echo score: 7\n"), ["crash", "keep"])
 
 
 def test_a_branch_that_somebody_moved_is_reported_and_never_overwritten(toy: Toy) -> None:

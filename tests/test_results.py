@@ -155,6 +155,21 @@ def test_a_file_that_somebody_edited_is_kept_beside_the_one_that_is_rebuilt(path
     assert path.read_bytes() == content([KEPT, CRASHED])
 
 
+@pytest.mark.parametrize("name", ["results.tsv", "results.tsv.new"])
+def test_nothing_is_written_through_a_link(path: Path, name: str) -> None:
+    mine = path.with_name("mine")
+    mine.write_bytes(content([KEPT]) if name == "results.tsv" else b"mine\n")
+    before = mine.read_bytes()
+    path.with_name(name).symlink_to(mine)
+    linked = table(path, [KEPT])
+    if not linked.agrees():
+        linked.rebuild([KEPT])
+    linked.add(CRASHED)
+    assert mine.read_bytes() == before
+    assert path.read_bytes() == content([KEPT, CRASHED])
+    assert not path.is_symlink()
+
+
 def test_every_edited_version_is_kept(path: Path) -> None:
     edited = table(path, [KEPT])
     for number_ in range(3):

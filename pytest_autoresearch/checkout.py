@@ -86,6 +86,42 @@ def free_place(place: Place) -> Path:
     return path
 
 
+def is_own(place: Place, path: Path) -> bool:
+    """Whether `path` is a checkout of this repository, and not of one that it was copied from or moved away from."""
+    registered = _registered(path)
+    return registered is not None and registered.parent == place.common / "worktrees" and registered.is_dir()
+
+
+def find_own(place: Place, recorded: Path | None) -> Path:
+    """Where the session's checkout is, or is to be made, whatever has become of the repository since.
+
+    A path on record is absolute: after a move it leads nowhere, and in a copy to the original's checkout.
+    """
+    path = recorded or free_place(place)
+    if recorded is not None and not is_own(place, recorded) and not recorded.is_relative_to(place.home):
+        path = place.checkout.with_name(recorded.name)
+    registered = _registered(path)
+    if registered is not None and not registered.exists():
+        Git(place.home).ask("worktree", "repair", str(path))
+    for entry in (place.common / "worktrees").glob("*/HEAD"):
+        if entry.read_text().strip() == f"ref: refs/heads/{place.branch}" and not _is_there(entry.parent):
+            shutil.rmtree(entry.parent)
+    return path
+
+
+def _registered(path: Path) -> Path | None:
+    """The entry among a repository's worktrees that the checkout at `path` names as its own."""
+    try:
+        return Path((path / ".git").read_text().removeprefix("gitdir:").strip()).resolve()
+    except OSError:
+        return None
+
+
+def _is_there(entry: Path) -> bool:
+    """Whether the checkout that an entry stands for is there and knows of it."""
+    return _registered(Path((entry / "gitdir").read_text().strip()).parent) == entry.resolve()
+
+
 def make_checkout(place: Place, path: Path, start: str) -> None:
     """Add the worktree of the session at `path`, on its branch, which is made at `start` if there is none."""
     git = Git(place.home)

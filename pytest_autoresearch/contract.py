@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.files import open_new, remove
 from pytest_autoresearch.git import Git
 from pytest_autoresearch.problem import Problem
 
@@ -116,12 +116,10 @@ class Contract:
             raise UserError(f"{path}: what it is to be put back from was changed as well; start another session")
         _make_directories(directory, target.parent)
         temporary = target.with_name(f"{target.name}.autoresearch-new")
-        _remove(temporary)
-        with temporary.open("xb") as file:
+        with open_new(temporary) as file:
             file.write(content)
         temporary.chmod(0o755 if pin.executable else 0o644)
-        if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target)
+        remove(target)
         temporary.replace(target)
 
     def _readonly(self) -> set[str]:
@@ -172,7 +170,7 @@ class Pristine:
             link = self.directory / path
             if not link.is_symlink() or link.readlink() != target:
                 _make_directories(self.directory, link.parent)
-                _remove(link)
+                remove(link)
                 link.symlink_to(target)
         self._remove_all_else()
 
@@ -183,7 +181,7 @@ class Pristine:
             here = Path(top)
             for name in [*files, *directories]:
                 if here / name not in wanted and here / name not in parents:
-                    _remove(here / name)
+                    remove(here / name)
             directories[:] = [name for name in directories if here / name in parents]
 
 
@@ -196,13 +194,6 @@ def hash_file(file: Path) -> str:
         return digest.hexdigest()
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def _between(top: Path, path: Path) -> list[Path]:
     """The directories below `top` that lead to `path`, the outermost first."""
     parts = path.relative_to(top).parts
@@ -213,7 +204,7 @@ def _make_directories(top: Path, path: Path) -> None:
     """Directories from `top` to `path`, in the place of whatever else is there; no link is followed."""
     for directory in _between(top, path):
         if directory.is_symlink() or not directory.is_dir():
-            _remove(directory)
+            remove(directory)
             directory.mkdir()
 
 

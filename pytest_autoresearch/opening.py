@@ -122,11 +122,12 @@ def _beginning(place: Place, start: str) -> dict[str, object]:
 def _checkout(place: Place, journal: Journal) -> Path:
     """The session's checkout, made or made again where it is not there."""
     progress = journal.progress
-    path = Path(progress.checkout) if progress.checkout else checkout.free_place(place)
+    path = checkout.find_own(place, Path(progress.checkout) if progress.checkout else None)
     checkout.check_checkout(place, path)
-    if progress.checkout is None or not (path / ".git").exists():
+    if progress.checkout is None or not checkout.is_own(place, path):
         tip = progress.incumbent.commit if progress.incumbent else progress.beginning["commit"]
         checkout.make_checkout(place, path, tip)
+    if progress.checkout != str(path):
         journal.write("checkout", path=str(path))
     return path
 

@@ -9,13 +9,13 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal
 
 from pytest_autoresearch.checkout import check_committed
 from pytest_autoresearch.critics.base import Exhausted
 from pytest_autoresearch.environment import runner_environment
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.files import replace_text
 from pytest_autoresearch.git import Git
 from pytest_autoresearch.opening import has_begun
 from pytest_autoresearch.place import find_repository
@@ -226,9 +226,8 @@ class Preconditions:
             return
         results = [asdict(self._results[name]) for name in NAMES if name in self._results]
         saved = {"run_id": self._research.run_id, "at": time.strftime("%Y-%m-%d %H:%M:%S"), "results": results}
-        fresh = self._research.place.records / "preconditions.json.new"
-        fresh.write_text(json.dumps(saved, indent=2, ensure_ascii=False) + "\n")
-        fresh.replace(Path(str(fresh).removesuffix(".new")))
+        text = json.dumps(saved, indent=2, ensure_ascii=False)
+        replace_text(self._research.place.records / "preconditions.json", text + "\n")
 
 
 def _outcome(check: Check, research: Research, parts: Parts) -> tuple[Outcome, str]:

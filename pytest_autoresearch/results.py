@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from pytest_autoresearch.files import open_new
 from pytest_autoresearch.records import Experiment
 
 _DESCRIPTION = 200
@@ -73,6 +74,8 @@ class ResultsTable:
 
     def agrees(self) -> bool:
         """Whether the file is byte for byte what it should be."""
+        if self.path.is_symlink():
+            return False
         try:
             content = self.path.read_bytes()
         except OSError:
@@ -80,7 +83,9 @@ class ResultsTable:
         return content.startswith(self._header) and self._rows.are(content[len(self._header) :])
 
     def add(self, experiment: Experiment) -> None:
-        """Write the row of an experiment that `rows` has counted in."""
+        """Write the row of an experiment that `rows` has counted in; a link waits to be replaced at the end."""
+        if self.path.is_symlink():
+            return
         with self.path.open("ab") as file:
             file.write(row(experiment).encode())
 
@@ -91,7 +96,7 @@ class ResultsTable:
         """
         fresh = self.path.with_name(f"{self.path.name}.new")
         fresh.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("wb") as file:
+        with open_new(fresh) as file:
             file.write(self._header)
             file.writelines(row(experiment).encode() for experiment in experiments)
         kept = self._keep_edited(fresh)
@@ -99,6 +104,8 @@ class ResultsTable:
         return kept
 
     def _keep_edited(self, fresh: Path) -> Path | None:
+        if self.path.is_symlink():
+            return None
         try:
             old = self.path.read_bytes()
         except OSError:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pytest_autoresearch.contract import Contract, Pristine
 from pytest_autoresearch.environment import evaluator_environment, runner_environment
+from pytest_autoresearch.files import remove
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processes import Command, Identity, Outcome, Supervisor
 from pytest_autoresearch.records import Candidate, Measurement
@@ -141,7 +142,7 @@ class Runner:
         rotate(directory)
         log = directory / f"run-{candidate.commit[:7]}.log"
         fresh = self._run_log.with_name(f"{self._run_log.name}.new")
-        fresh.unlink(missing_ok=True)
+        remove(fresh)
         fresh.symlink_to(os.path.relpath(log, fresh.parent))
         fresh.replace(self._run_log)
         return log
@@ -149,11 +150,7 @@ class Runner:
     def _remove_artifacts(self) -> None:
         """An artifact of the run before must never be taken for this one's."""
         for name in self._problem.artifacts:
-            path = self._workspace.project / name
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            remove(self._workspace.project / name)
 
     def _hand_over(self) -> str:
         """Copy the artifacts to where the evaluator runs; why not, if that cannot be."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 import zlib
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from typing import Any
 
 from pytest_autoresearch.critics.base import Brief
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.files import replace_text
 from pytest_autoresearch.journal import Journal
 from pytest_autoresearch.judge import stop_reason
 from pytest_autoresearch.problem import Problem
@@ -159,7 +161,7 @@ class Session:
         if known is not None and known.contract == self.fingerprint and known.measurement is not None:
             return known.measurement
         self.workspace.write(candidate.content)
-        return run(candidate)
+        return _finite(run(candidate))
 
     def record(self, idea: Idea, candidate: Candidate | None, measured: Measurement, verdict: Verdict) -> Experiment:
         """Put the result on disk, then advance the branch or restore the file.
@@ -214,7 +216,8 @@ class Session:
             self.workspace.restore()
         done = self.progress.last
         assert done is not None
-        self._table.add(done)
+        with contextlib.suppress(OSError):  # a view; `close` makes it anew
+            self._table.add(done)
         return replace(done, idea=idea)
 
     def _again(self, applied: dict[str, Any]) -> Candidate:
@@ -223,9 +226,16 @@ class Session:
 
     def _show(self, idea: Idea) -> None:
         text = json.dumps(idea.to_json(), indent=2, ensure_ascii=False)
-        fresh = self._idea_file.with_name(f"{self._idea_file.name}.new")
-        fresh.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
-        fresh.replace(self._idea_file)
+        replace_text(self._idea_file, text + "\n")
+
+
+def _finite(measured: Measurement) -> Measurement:
+    """What a hook measured is a number that can be compared and put on record, or it is a failure."""
+    resource = measured.resource if measured.resource is None or math.isfinite(measured.resource) else None
+    if measured.metric is None or math.isfinite(measured.metric):
+        return replace(measured, resource=resource)
+    failure = f"the metric {measured.metric} is not a finite number"
+    return replace(measured, metric=None, failure=failure, resource=resource)
 
 
 def _message(idea: Idea, number: int) -> str:

@@ -1,0 +1,29 @@
+"""Writing beside a candidate that may have laid out links where we write."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import BinaryIO
+
+
+def remove(path: Path) -> None:
+    """Take away whatever is at `path`; a link, not what it points to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def open_new(path: Path) -> BinaryIO:
+    """A new file at `path`, in the place of whatever is there."""
+    remove(path)
+    return path.open("xb")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Make `text` the file at `path` in one step; what no encoding can hold is escaped."""
+    fresh = path.with_name(f"{path.name}.new")
+    with open_new(fresh) as file:
+        file.write(text.encode(errors="backslashreplace"))
+    fresh.replace(path)

@@ -94,12 +94,13 @@ class Ledger:
         """
         if not self.path.exists():
             return
-        self._end = 0
+        self._end, last = 0, None
         for kind, line in self.lines():
             self._end += len(line) + 1
-            self._previous = _digest(line)
             self._note_end(kind)
+            last = line
             yield kind, line
+        self._previous = _FIRST if last is None else _digest(last)
         if self._end != self.path.stat().st_size:
             with self.path.open("r+b") as file:
                 file.truncate(self._end)
@@ -181,7 +182,8 @@ def parse(line: bytes) -> Record:
 
 def experiment(record: Record, idea: Idea | None = None) -> Experiment:
     """The experiment that a `result` record tells of."""
-    fields = {name: value for name, value in record.items() if name not in ("prev", "kind")}
+    fields = record.copy()
+    del fields["prev"], fields["kind"]
     return Experiment(**fields, idea=idea)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections import Counter
@@ -16,11 +17,22 @@ _CRITIC = re.compile(rb'"critic":("(?:[^"\\]|\\.)*")')
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A mutable file that was tried before; `measurement` is None if the machine's failure says nothing about it."""
+    """A mutable file that was tried before, and what came of it."""
 
     number: int
     contract: str
-    measurement: Measurement | None
+    metric: float | None
+    resource: float | None
+    exit: int | None
+    failure: str
+    machine: bool
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """What stands for a measurement of the same file; None after a failure of the machine, which says nothing."""
+        if self.machine:
+            return None
+        return Measurement(self.metric, self.resource, self.exit, failure=self.failure, duplicate_of=self.number)
 
 
 @dataclass(slots=True)
@@ -85,7 +97,7 @@ class Progress:
             self.incumbent, self.keeps_from = done, done.number
             self.unadvanced = done if done.number else None
         if done.blob and done.duplicate_of is None:
-            self.known[done.blob] = Known(done.number, done.contract, None if done.machine else _measurement(done))
+            self.known[done.blob] = _known(done)
 
     @property
     def beginning(self) -> Record:
@@ -117,9 +129,14 @@ class Progress:
 def _critic(line: bytes) -> str:
     found = _CRITIC.search(line)
     assert found is not None
-    return str(json.loads(found[1]))
+    return _name(found[1])
 
 
-def _measurement(done: Experiment) -> Measurement:
+@functools.lru_cache(maxsize=64)
+def _name(quoted: bytes) -> str:
+    return str(json.loads(quoted))
+
+
+def _known(done: Experiment) -> Known:
     failure = done.reason if done.metric is None else ""
-    return Measurement(done.metric, done.resource, done.exit, seconds=0.0, failure=failure, duplicate_of=done.number)
+    return Known(done.number, done.contract, done.metric, done.resource, done.exit, failure, done.machine)

@@ -158,8 +158,8 @@ class Session:
     def measure(self, candidate: Candidate, run: Measure) -> Measurement:
         """The known result of a file that was measured before, or what running it gives."""
         known = self.progress.known.get(candidate.blob)
-        if known is not None and known.contract == self.fingerprint and known.measurement is not None:
-            return known.measurement
+        if known is not None and known.contract == self.fingerprint and (found := known.measurement) is not None:
+            return found
         self.workspace.write(candidate.content)
         return _finite(run(candidate))
 

@@ -134,7 +134,7 @@ class Workspace:
         self.move_branch(candidate.commit, candidate.parent)
         self.tip, self.blob, self.incumbent = candidate.commit, candidate.blob, candidate.content
         self.restore()
-        self.index_incumbent()
+        self.git.when_unlocked("update-index", "--add", "--", self.path)
 
     def move_branch(self, commit: str, parent: str) -> None:
         """Move the branch from `parent` to `commit`, and only from there."""
@@ -144,9 +144,8 @@ class Workspace:
             raise BranchMoved(self.moved(parent, commit, error.said)) from None
 
     def index_incumbent(self) -> None:
-        """Let the index know of the incumbent's file; everything else in it is left alone."""
+        """Let the index know of the incumbent's blob, whatever the file is; everything else in it is left alone."""
         self.git.when_unlocked("update-index", "--add", "--cacheinfo", f"{self._mode},{self.blob},{self.path}")
-        self.git.when_unlocked("update-index", "-q", "--refresh", "--", self.path)
 
     def indexed_blob(self) -> str:
         """The blob that the index holds for the mutable file; '' for none."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -73,9 +74,11 @@ class Research:
     def choice(self) -> Choice:
         """The critic and why; UserError if there is none."""
         critic = self.problem.critic
-        tuner = Tuner(self.options.sampler or critic.sampler, self.problem.mutable_file)
+        sampler, note = self._sampler()
+        tuner = Tuner(sampler, self.problem.mutable_file)
         ideas = self.options.ideas or self.problem_file.parent / critic.ideas
-        return choose_critic(critic, self.options.critic, ideas, self._source(), tuner)
+        choice = choose_critic(critic, self.options.critic, ideas, self._source(), tuner)
+        return replace(choice, why=choice.why + note)
 
     @cached_property
     def opened(self) -> OpenSession:
@@ -119,6 +122,14 @@ class Research:
     def close(self) -> None:
         """Close the session, if it was opened."""
         self._stack.close()
+
+    def _sampler(self) -> tuple[Sampler, str]:
+        """How the tuner samples, and what there is to say of it: `auto` does without a library that is not there."""
+        critic = self.problem.critic
+        automatic = (self.options.critic or critic.provider) == "auto" and self.options.sampler is None
+        if automatic and importlib.util.find_spec("optuna") is None:
+            return "random", "; the tuner samples at random, as optuna is not installed"
+        return self.options.sampler or critic.sampler, ""
 
     def _source(self) -> str:
         """The incumbent's mutable file, or the user's while there is no session."""

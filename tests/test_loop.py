@@ -428,3 +428,18 @@ def test_auto_goes_on_with_the_tuner_when_the_ideas_run_out_and_says_so(make_toy
         in done.stdout
     )
     assert toy.ledger("run")[0]["critic"] == "replay, then tuner"
+
+
+def test_auto_does_without_optuna_where_it_is_not_installed_and_says_so(make_toy: MakeToy) -> None:
+    toy = make_toy(
+        problem={"mutable_file": "solution.py", "runner": "python solution.py", "critic": {"provider": "auto"}},
+        files={
+            "solution.py": "X = 4.0  # search: -8..8\nprint('score:', X * X)\n",
+            "conftest.py": "import sys\n\nsys.modules['optuna'] = None\n",
+        },
+    )
+    (toy.project / "ideas.yaml").unlink()
+    done = toy.run("--iterations=2")
+    assert done.returncode == 0, done.stdout
+    assert "the tuner samples at random, as optuna is not installed" in done.stdout
+    assert [record["critic"] for record in toy.ledger("idea")] == ["tuner", "tuner"]

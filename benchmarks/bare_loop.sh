@@ -16,10 +16,6 @@ incumbent=$(<solution.sh)
 score=$(bash -c 'bash solution.sh')
 score=${score#score: }
 
-printf -v line '%79s\n' ''
-printf -v padding '%250s' ''
-padding=${padding// /${line// /#}}
-
 now() { printf -v "$1" %s "${EPOCHREALTIME/[.,]/}"; }
 g() { git "${settings[@]}" "$@"; }
 
@@ -58,7 +54,7 @@ porcelain_discard() { g reset --quiet --hard HEAD~1; }
 for ((number = 1; number <= iterations; number++)); do
     now begin
     next=$((number % 2 ? score - 1 : score + 1))
-    printf 'echo score: %s\nexit\n# experiment %s of %s\n%s' "$next" "$number" "$begin" "$padding" >solution.sh
+    printf 'echo score: %s\n# experiment %s of %s\n' "$next" "$number" "$begin" >solution.sh
     "${kind}_commit"
     now started
     bash -c 'bash solution.sh' >run.log 2>&1

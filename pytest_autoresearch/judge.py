@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from pytest_autoresearch.problem import StopSection
 from pytest_autoresearch.progress import Progress
 from pytest_autoresearch.records import Measurement, Verdict
+from pytest_autoresearch.sections import StopSection
 
 
 def judge(measurement: Measurement, incumbent: float, lower_is_better: bool) -> Verdict:
@@ -37,6 +37,15 @@ def stop_reason(stop: StopSection, progress: Progress, lower_is_better: bool, ho
         return f"no keep in the last {progress.since_keep} experiments (stop.patience)"
     if stop.hours is not None and hours >= stop.hours:
         return f"{stop.hours:g} hours are over (stop.hours)"
+    return spending_reason(stop, progress)
+
+
+def spending_reason(stop: StopSection, progress: Progress) -> str | None:
+    """The stop rule on tokens or money that holds, None if more may be spent."""
+    if stop.tokens is not None and progress.spent.tokens >= stop.tokens:
+        return f"{progress.spent.tokens:,} tokens are spent, of {stop.tokens:,} (stop.tokens)"
+    if stop.usd is not None and progress.spent.usd >= stop.usd:
+        return f"USD {progress.spent.usd:.2f} are spent, of {stop.usd:.2f} (stop.usd)"
     return None
 
 

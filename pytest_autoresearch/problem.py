@@ -4,166 +4,36 @@ from __future__ import annotations
 
 import difflib
 import os.path
-import re
 import reprlib
-import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
     model_validator,
 )
 
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.fields import Below, Column, Existing, Inside, Mutable, Regex, Seconds, Text, listed
+from pytest_autoresearch.masking import Mask
+from pytest_autoresearch.sections import (
+    CoderSection,
+    CriticSection,
+    NoiseSection,
+    PriceSection,
+    Section,
+    StateSection,
+    StopSection,
+)
 from pytest_autoresearch.yaml_source import Location, Mistake, Source, read_yaml
 
-Provider = Literal["ollama", "openrouter", "openai", "tuner", "hybrid", "replay", "auto"]
-Sampler = Literal["tpe", "cmaes", "random"]
-LLM_PROVIDERS = ("ollama", "openrouter", "openai", "hybrid")
 
-
-def _regex(pattern: str) -> str:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compiled = re.compile(pattern, re.MULTILINE)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"not a regular expression ({error})") from None
-    if compiled.groups < 1:
-        raise ValueError("expected a group around the number, such as '^rmse: (\\S+)'")
-    return pattern
-
-
-def _inside(path: str) -> str:
-    pure = PurePosixPath(path)
-    if not path.strip() or pure.is_absolute() or ".." in pure.parts:
-        raise ValueError("expected a path inside the project, relative to problem.yaml")
-    return str(pure)
-
-
-def _file(path: str, info: ValidationInfo) -> str:
-    directory = (info.context or {}).get("directory")
-    if path == (info.context or {}).get("name"):
-        raise ValueError("expected a file other than the problem's own")
-    if directory is not None and not os.path.isfile(directory / path):
-        raise ValueError(
-            f"there is no such file ({directory / path})"
-            if not os.path.exists(directory / path)
-            else "expected a file, not a directory"
-        )
-    return path
-
-
-def _below(path: str) -> str:
-    if path == ".":
-        raise ValueError("expected a path inside the project, not the project itself")
-    return path
-
-
-def _existing(path: str, info: ValidationInfo) -> str:
-    directory = (info.context or {}).get("directory")
-    if directory is not None and not os.path.exists(directory / path):
-        raise ValueError(f"there is no such file ({directory / path})")
-    return path
-
-
-def _one_line(text: str) -> str:
-    if not text.strip():
-        raise ValueError("expected a text that is not empty")
-    return text
-
-
-def _column(text: str) -> str:
-    if not text.strip() or not text.isprintable():
-        raise ValueError("expected a column name without tabs and newlines")
-    return text
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-Regex = Annotated[str, AfterValidator(_regex)]
-Inside = Annotated[str, AfterValidator(_inside)]
-Existing = Annotated[Inside, AfterValidator(_existing)]
-Mutable = Annotated[Inside, AfterValidator(_file)]
-Below = Annotated[Inside, AfterValidator(_below)]
-Text = Annotated[str, AfterValidator(_one_line)]
-Column = Annotated[str, AfterValidator(_column)]
-Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class CriticSection(_Section):
-    """`critic:` — who proposes. The key `gemma_critic` of v1.1 means the same."""
-
-    enabled: bool = True
-    provider: Provider = "ollama"
-    model: Text = "gemma4:e2b"
-    base_url: str | None = Field(default=None, validation_alias=AliasChoices("base_url", "ollama_url"))
-    api_key_env: str | None = None
-    when: Literal["always", "downtime"] = "always"
-    thinking: bool = True
-    max_vram_gb: float = Field(default=8, ge=0)
-    context_last_n: int = Field(default=10, ge=0)
-    temperature: float = Field(default=0.7, ge=0)
-    max_tokens: int = Field(default=2048, gt=0)
-    timeout_s: Seconds = 120
-    sampler: Sampler = "tpe"
-    ideas: Inside = "ideas.yaml"
-
-
-class CoderSection(_Section):
-    """`coder:` — who applies an idea that carries no edits."""
-
-    enabled: bool = False
-    agent: Literal["claude", "codex", "opencode", "editor"] = "claude"
-    permission: Literal["acceptEdits", "bypass"] = "acceptEdits"
-    timeout_s: Seconds = 600
-    command: str | list[str] | None = None
-    prompt_template: str | None = None
-
-
-class StateSection(_Section):
-    """`state:` — how often the views for people are refreshed."""
-
-    enabled: bool = True
-    throttle_seconds: float = Field(default=300, ge=0)
-    rebuild_every_n_iter: int = Field(default=5, ge=1)
-
-
-class NoiseSection(_Section):
-    """`noise:` — how a candidate that looks better is confirmed."""
-
-    repeats: int = Field(default=1, ge=1)
-    confirm: int = Field(default=0, ge=0)
-    alpha: float = Field(default=0.05, gt=0, lt=1)
-    min_improvement: float | str = 0
-
-
-class StopSection(_Section):
-    """`stop:` — when a session has done enough."""
-
-    target: float | None = None
-    patience: int | None = Field(default=None, ge=1)
-    hours: float | None = Field(default=None, gt=0)
-    tokens: int | None = Field(default=None, gt=0)
-    usd: float | None = Field(default=None, gt=0)
-
-
-class Problem(_Section):
+class Problem(Section):
     """One `problem.yaml`, checked. Times are in seconds, paths relative to the file's directory."""
 
     objective: Text
@@ -185,15 +55,16 @@ class Problem(_Section):
     coder: CoderSection = Field(default_factory=CoderSection)
     state: StateSection = Field(default_factory=StateSection)
     evaluator: Text | None = None
-    artifacts: Annotated[list[Below], BeforeValidator(_listed)] = Field(default_factory=list)
+    artifacts: Annotated[list[Below], BeforeValidator(listed)] = Field(default_factory=list)
     holdout: Text | None = None
-    fingerprint: Annotated[list[Inside], BeforeValidator(_listed)] = Field(default_factory=list)
-    link: Annotated[list[Below], BeforeValidator(_listed)] = Field(default_factory=list)
+    fingerprint: Annotated[list[Inside], BeforeValidator(listed)] = Field(default_factory=list)
+    link: Annotated[list[Below], BeforeValidator(listed)] = Field(default_factory=list)
     noise: NoiseSection | None = None
     stop: StopSection = Field(default_factory=StopSection)
     sandbox: Literal["none", "bwrap"] = "none"
     engine: str | dict[str, Any] = "local"
-    env: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
+    env: Annotated[list[str], BeforeValidator(listed)] = Field(default_factory=list)
+    prices: dict[str, PriceSection] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -255,16 +126,18 @@ def parse_problem(path: Path, text: str, *, look: bool = True) -> Problem:
     return problem
 
 
+def key_names(problem: Problem) -> tuple[str, ...]:
+    """The variables that the problem names as holding keys."""
+    return tuple(filter(None, (problem.critic.api_key_env, *problem.coder.env)))
+
+
 def unavailable(problem: Problem) -> list[str]:
     """The features that `problem` selects and this version lacks, by the key that selects them."""
     selected = {
-        "coder.enabled": problem.coder.enabled,
         "holdout": problem.holdout is not None,
         "noise": problem.noise is not None,
         "sandbox": problem.sandbox != "none",
         "engine": problem.engine not in ("local", {"kind": "local"}),
-        "stop.tokens": problem.stop.tokens is not None,
-        "stop.usd": problem.stop.usd is not None,
     }
     return [key for key, chosen in selected.items() if chosen]
 
@@ -326,7 +199,7 @@ _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
 
 
 def _shown(value: object) -> str:
-    text = _SHORT.repr(value)
+    text = Mask({}).text(_SHORT.repr(value))
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -342,6 +215,7 @@ def _known_keys(location: Location) -> list[str]:
         sections: dict[str, type[BaseModel]] = {
             "critic": CriticSection,
             "coder": CoderSection,
+            "prices": PriceSection,
             "state": StateSection,
             "noise": NoiseSection,
             "stop": StopSection,
@@ -381,8 +255,8 @@ def _roles(data: Mapping[str, Any], source: Source) -> Iterator[Mistake]:
     mutable = data.get("mutable_file")
     roles = {os.path.normpath(mutable): "the mutable file"} if isinstance(mutable, str) else {}
     for key, role in (("readonly_files", "a read-only file"), ("artifacts", "an artifact")):
-        listed = _listed(data.get(key))
-        for index, name in enumerate(listed if isinstance(listed, list) else []):
+        names = listed(data.get(key))
+        for index, name in enumerate(names if isinstance(names, list) else []):
             if not isinstance(name, str):
                 continue
             path = os.path.normpath(name)

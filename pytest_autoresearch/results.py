@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from pytest_autoresearch.files import open_new
 from pytest_autoresearch.records import Experiment
+from pytest_autoresearch.text import one_line
 
 _DESCRIPTION = 200
-_BREAKS = re.compile(r"[\t\r\n\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def header(columns: Iterable[str]) -> str:
@@ -38,12 +37,6 @@ def row(experiment: Experiment) -> str:
 def number(value: float | None) -> str:
     """The shortest text that reads back as the same number; '' for none."""
     return "" if value is None else repr(value)
-
-
-def one_line(text: str, length: int) -> str:
-    """`text` without control characters, cut to `length` characters."""
-    flat = _BREAKS.sub(" ", text).strip().encode(errors="replace").decode()
-    return flat if len(flat) <= length else f"{flat[: length - 1]}…"
 
 
 class Rows:

@@ -12,8 +12,8 @@ import pytest
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.records import Experiment, Status
 from pytest_autoresearch.research import Research
-from pytest_autoresearch.results import one_line
 from pytest_autoresearch.session import Session
+from pytest_autoresearch.text import one_line
 
 _WORDS = {
     "keep": ("kept", "K", ("KEPT", {"green": True})),
@@ -48,6 +48,7 @@ def announcement(name: str, research: Research) -> list[str]:
     ]
     try:
         lines.append(f"  critic {research.choice.critic.name}: {research.choice.why}")
+        lines += [f"  {line}" for line in (research.coder_in_words, research.estimate_in_words) if line]
     except UserError:
         lines.append("  critic: see precondition[critic_endpoint]")
     return lines
@@ -103,6 +104,8 @@ def _end(research: Research, session: Session, why_no_more: str) -> Iterator[str
         f"session {session.workspace.branch}: {kept} kept, {counts['discard']} discarded, {counts['crash']} crashed "
         f"of {max(0, progress.next_number - 1)} experiments"
     )
+    if progress.spent.tokens:
+        yield f"models: {progress.spent.tokens:,} tokens{_money(progress.spent.usd)}"
     yield f"{problem.metric_name}: {_value(baseline)} → {_value(best)}{_improvement(baseline, best)}, {problem.trust}"
     if why_no_more:
         yield f"no more: {why_no_more}"
@@ -119,6 +122,10 @@ def _improvement(baseline: float | None, best: float | None) -> str:
     if not baseline or best is None or best == baseline:
         return ""
     return f" ({(best - baseline) / abs(baseline):+.2%})"
+
+
+def _money(usd: float) -> str:
+    return f", USD {usd:.4g}" if usd else ""
 
 
 def _why(done: Experiment) -> str:

@@ -101,13 +101,13 @@ def test_the_conftest_of_the_hooks_page_works(make_toy: MakeToy) -> None:
 
 
 def test_every_key_of_a_problem_is_on_its_page() -> None:
-    from pytest_autoresearch import problem
+    from pytest_autoresearch import problem, sections
 
     page = (ROOT / "docs" / "problem-yaml.md").read_text()
-    sections = (problem.Problem, problem.CriticSection, problem.StopSection)
+    models = (problem.Problem, sections.CriticSection, sections.CoderSection, sections.StopSection)
     missing = [
         name
-        for section in sections
+        for section in models
         for name in section.model_fields
         if f"`{name}`" not in page and f"`{name}:`" not in page and f"`stop.{name}`" not in page
     ]

@@ -9,9 +9,9 @@ import random
 import pytest
 
 from pytest_autoresearch.judge import is_better, judge, stop_reason
-from pytest_autoresearch.problem import StopSection
 from pytest_autoresearch.progress import Progress
 from pytest_autoresearch.records import Experiment, Measurement
+from pytest_autoresearch.sections import StopSection
 
 VALUES = [-1e308, -2.5, -5e-324, -0.0, 0.0, 5e-324, 1.0, math.nextafter(1.0, 2.0), 1e16, 1e308]
 

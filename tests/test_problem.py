@@ -173,6 +173,10 @@ EVERY_KEY: dict[str, Any] = {
     "critic": {
         "enabled": False,
         "provider": "hybrid",
+        "llm": "openrouter",
+        "on_failure": "wait",
+        "leave_after": 2,
+        "llm_share": 0.5,
         "model": "x",
         "base_url": "http://h",
         "api_key_env": "K",
@@ -189,9 +193,13 @@ EVERY_KEY: dict[str, Any] = {
         "agent": "codex",
         "permission": "bypass",
         "timeout_s": 3.5,
-        "command": "agent {prompt}",
+        "command": ["agent", "{prompt}"],
         "prompt_template": "t.md",
+        "wait_s": 4.5,
+        "model": "y",
+        "env": ["NAME"],
     },
+    "prices": {"x": {"input": 0.5, "output": 1.5}},
     "state": {"enabled": False, "throttle_seconds": 1.5, "rebuild_every_n_iter": 2},
     "evaluator": "python evaluate.py",
     "artifacts": ["out.json"],
@@ -216,15 +224,7 @@ def test_every_key_is_read(project: Path) -> None:
 
 def test_the_features_that_this_version_lacks_are_named_by_the_key_that_selects_them(project: Path) -> None:
     everything = parsed(project, repr(EVERY_KEY).replace("True", "true").replace("False", "false"))
-    assert set(unavailable(everything)) == {
-        "coder.enabled",
-        "holdout",
-        "noise",
-        "sandbox",
-        "engine",
-        "stop.tokens",
-        "stop.usd",
-    }
+    assert set(unavailable(everything)) == {"holdout", "noise", "sandbox", "engine"}
     assert unavailable(parsed(project, MINIMAL + "coder: {agent: codex}\nengine: local\nsandbox: none\n")) == []
 
 
@@ -318,6 +318,14 @@ objective: twice
         ("hard_timeout_s: 0", "hard_timeout_s: should be greater than 0"),
         ("noise: {alpha: 1}", "noise.alpha: should be less than 1"),
         ("critic: {when: never}", "critic.when: should be 'always' or 'downtime'"),
+        ("critic: {on_failure: cry}", "critic.on_failure: should be 'tuner', 'wait' or 'stop'"),
+        ("critic: {llm_share: 2}", "critic.llm_share: should be less than or equal to 1"),
+        ("critic: {api_key_env: my key}", "critic.api_key_env: expected the name of an environment variable"),
+        ("coder: {command: ''}", "coder.command: expected a command, such as"),
+        ("coder: {command: [1]}", "coder.command.0: should be a valid string"),
+        ('coder: {command: "a \'b"}', "coder.command: not a command (No closing quotation)"),
+        ("prices: {m: {input: -1, output: 1}}", "prices.m.input: should be greater than or equal to 0"),
+        ("prices: {m: {in: 1}}", "prices.m.in: unknown key; expected one of input, output"),
         ("engine: 5", "engine: should be a valid string"),
     ],
 )
@@ -496,3 +504,14 @@ def test_whatever_is_done_to_a_file_nothing_but_a_problem_or_its_mistakes_comes_
             raise AssertionError(f"{file.read_bytes()!r}") from error
         assert found is None or found, file.read_bytes()
         assert all(1 <= mistake.line <= 100 for mistake in found or ())
+
+
+def test_a_key_that_was_written_where_its_name_belongs_is_not_shown(project: Path) -> None:
+    said = refused(project, MINIMAL + "critic: {api_key_env: sk-abcdefghijklmnopqrstuvwxyz0123456789}\n")
+    assert "critic.api_key_env: expected the name of an environment variable" in said
+    assert "abcdefghij" not in said
+
+
+def test_a_command_of_v1_1_is_split_as_a_shell_would(project: Path) -> None:
+    problem = parsed(project, MINIMAL + "coder: {command: \"my-agent --say 'a b' {prompt}\"}\n")
+    assert problem.coder.command == ["my-agent", "--say", "a b", "{prompt}"]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pytest_autoresearch.records import Experiment
-from pytest_autoresearch.results import ResultsTable, Rows, header, number, one_line, row
+from pytest_autoresearch.results import ResultsTable, Rows, header, number, row
+from pytest_autoresearch.text import one_line
 
 COLUMNS = ("commit", "rmse", "memory_gb", "status", "description")
 KEPT = Experiment(

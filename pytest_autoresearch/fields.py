@@ -1,0 +1,108 @@
+"""The types of the values in a `problem.yaml`: what is accepted, and what is said of what is not."""
+
+from __future__ import annotations
+
+import os.path
+import re
+import shlex
+import warnings
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+
+Provider = Literal["ollama", "openrouter", "openai", "tuner", "hybrid", "replay", "auto"]
+ProviderName = Literal["ollama", "openrouter", "openai"]
+Sampler = Literal["tpe", "cmaes", "random"]
+AgentName = Literal["claude", "codex", "opencode", "editor"]
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _regex(pattern: str) -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compiled = re.compile(pattern, re.MULTILINE)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"not a regular expression ({error})") from None
+    if compiled.groups < 1:
+        raise ValueError("expected a group around the number, such as '^rmse: (\\S+)'")
+    return pattern
+
+
+def _inside(path: str) -> str:
+    pure = PurePosixPath(path)
+    if not path.strip() or pure.is_absolute() or ".." in pure.parts:
+        raise ValueError("expected a path inside the project, relative to problem.yaml")
+    return str(pure)
+
+
+def _file(path: str, info: ValidationInfo) -> str:
+    directory = (info.context or {}).get("directory")
+    if path == (info.context or {}).get("name"):
+        raise ValueError("expected a file other than the problem's own")
+    if directory is not None and not os.path.isfile(directory / path):
+        raise ValueError(
+            f"there is no such file ({directory / path})"
+            if not os.path.exists(directory / path)
+            else "expected a file, not a directory"
+        )
+    return path
+
+
+def _below(path: str) -> str:
+    if path == ".":
+        raise ValueError("expected a path inside the project, not the project itself")
+    return path
+
+
+def _existing(path: str, info: ValidationInfo) -> str:
+    directory = (info.context or {}).get("directory")
+    if directory is not None and not os.path.exists(directory / path):
+        raise ValueError(f"there is no such file ({directory / path})")
+    return path
+
+
+def _one_line(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected a text that is not empty")
+    return text
+
+
+def _column(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError("expected a column name without tabs and newlines")
+    return text
+
+
+def _variable(name: str) -> str:
+    if not _VARIABLE.fullmatch(name):
+        raise ValueError("expected the name of an environment variable, such as OPENAI_API_KEY, not a key itself")
+    return name
+
+
+def _command(command: object) -> object:
+    try:
+        words = shlex.split(command) if isinstance(command, str) else command
+    except ValueError as error:
+        raise ValueError(f"not a command ({error})") from None
+    if isinstance(words, list) and not any(words[:1]):
+        raise ValueError("expected a command, such as 'my-agent --headless {prompt}'")
+    return words
+
+
+def listed(value: object) -> object:
+    """A single text where a list is expected is a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+Regex = Annotated[str, AfterValidator(_regex)]
+Inside = Annotated[str, AfterValidator(_inside)]
+Existing = Annotated[Inside, AfterValidator(_existing)]
+Mutable = Annotated[Inside, AfterValidator(_file)]
+Below = Annotated[Inside, AfterValidator(_below)]
+Text = Annotated[str, AfterValidator(_one_line)]
+Column = Annotated[str, AfterValidator(_column)]
+Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
+Variable = Annotated[str, AfterValidator(_variable)]
+CommandLine = Annotated[list[str], BeforeValidator(_command)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pytest_autoresearch.output import BoundedLog, LastMatches
+from pytest_autoresearch.output import BoundedLog, LastMatches, MaskedStream
 from pytest_autoresearch.processtree import MARKER
 
 _REFRESH_S = 5.0
@@ -38,6 +38,7 @@ class Child:
     _failure: int
     _log: BoundedLog
     _matches: LastMatches
+    _mask: MaskedStream
     _began: float | None = None
     _ended: float | None = None
     _refreshed: float = field(default_factory=time.monotonic)
@@ -70,9 +71,12 @@ class Child:
         """Take what was printed; whether there was anything."""
         data = _read(self.output)
         if data:
-            self._log.write(data)
-            self._scan(lambda: self._matches.feed(data))
+            self._take(self._mask.feed(data))
         return bool(data)
+
+    def _take(self, data: bytes) -> None:
+        self._log.write(data)
+        self._scan(lambda: self._matches.feed(data))
 
     def refresh(self) -> None:
         """Bring the log up to date every few seconds."""
@@ -82,6 +86,7 @@ class Child:
 
     def close(self) -> dict[str, Any]:
         """Complete the log, close what is open, and say how it went: the fields of `processes.Outcome`."""
+        self._take(self._mask.finish())
         found: dict[str, str] = {}
         self._scan(lambda: found.update(self._matches.finish()))
         self._log.close()
@@ -130,7 +135,8 @@ def spawn(order: Mapping[str, Any]) -> Child:
     for descriptor in (gate, printed, reported):
         os.close(descriptor)
     matches = LastMatches(order["patterns"])
-    return Child(pid, output, order["env"][MARKER], order["timeout_s"], opener, failure, log, matches)
+    masked = MaskedStream(os.fsencode(secret) for secret in order["secrets"])
+    return Child(pid, output, order["env"][MARKER], order["timeout_s"], opener, failure, log, matches, masked)
 
 
 def _become(order: Mapping[str, Any], gate: int, printed: int, reported: int) -> NoReturn:

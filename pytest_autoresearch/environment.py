@@ -15,6 +15,8 @@ _KEY_LIKE = re.compile(
     r"(_|$)|_KEYS?$|PASSWORD$",
     re.IGNORECASE,
 )
+# An agent that finds one of these takes itself for a part of the agent that started us.
+_NESTING = frozenset({"CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX", "OPENCODE"})
 _OURS = re.compile(r"(PYTEST|COV_CORE|AUTORESEARCH)_")
 _EVALUATOR_SEES = re.compile(
     r"(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_.*|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV|CONDA_.*|LD_LIBRARY_PATH|"
@@ -37,8 +39,23 @@ def evaluator_environment(environment: Mapping[str, str], given_back: Iterable[s
     return _with_interpreter(passed | {"PYTHONDONTWRITEBYTECODE": "1"} | _named(environment, given_back))
 
 
+def coder_environment(
+    environment: Mapping[str, str], own: Iterable[str], critics: Iterable[str], given_back: Iterable[str]
+) -> dict[str, str]:
+    """What a coding agent gets: as a runner does, and its `own` keys; not the critic's, unless `given_back`."""
+    withheld = set(critics)
+    passed = {name: value for name, value in environment.items() if not _withheld(name)} | _named(environment, own)
+    kept = {name: value for name, value in passed.items() if name not in withheld and name not in _NESTING}
+    return _with_interpreter(kept | _named(environment, given_back))
+
+
+def key_like(name: str) -> bool:
+    """Whether a variable of that name is taken to hold a key."""
+    return bool(_KEY_LIKE.search(name))
+
+
 def _withheld(name: str) -> bool:
-    return bool(_KEY_LIKE.search(name) or _OURS.match(name)) or name in repository_variables()
+    return key_like(name) or bool(_OURS.match(name)) or name in repository_variables()
 
 
 def _named(environment: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What becomes of a run's output: a log of bounded size, and the last match of each pattern, in bounded memory."""
+"""What becomes of a run's output: a bounded log without keys in it, and the last match of each pattern."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import codecs
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 HEAD = TAIL = 1 << 20
 EXCERPT = 4096
+HIDDEN = "[hidden]"
 
 
 class BoundedLog:
@@ -66,6 +67,42 @@ class BoundedLog:
             while rest:
                 written = os.pwrite(self._file, rest, offset)
                 rest, offset = rest[written:], offset + written
+
+
+class MaskedStream:
+    """Hides values in bytes that come in pieces; what may be the beginning of one is held back until it is known."""
+
+    def __init__(self, values: Iterable[bytes]) -> None:
+        self._values = tuple(sorted(filter(None, values), key=len, reverse=True))
+        self._longest = max(map(len, self._values), default=0)
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """What can be passed on of `data` and of what was held back."""
+        if not self._values:
+            return data
+        text = self._hidden(self._held + data)
+        start = len(text) - self._beginning(text)
+        self._held = text[start:]
+        return text[:start]
+
+    def finish(self) -> bytes:
+        """What was held back to the end."""
+        rest, self._held = self._held, b""
+        return rest
+
+    def _hidden(self, text: bytes) -> bytes:
+        for value in self._values:
+            text = text.replace(value, HIDDEN.encode())
+        return text
+
+    def _beginning(self, text: bytes) -> int:
+        """How many of the last bytes may be the beginning of a value."""
+        for size in range(min(self._longest - 1, len(text)), 0, -1):
+            end = text[-size:]
+            if any(value.startswith(end) for value in self._values):
+                return size
+        return 0
 
 
 class LastMatches:

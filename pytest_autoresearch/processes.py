@@ -42,7 +42,8 @@ class Command:
     """What to run.
 
     `log` is where its output goes, at most 2 MiB of it. `timeout_s` is a hard deadline. `patterns` are regular
-    expressions with one group by name; the last match in the output counts.
+    expressions with one group by name; the last match in the output counts. `secrets` are texts that are hidden from
+    the log.
     """
 
     argv: tuple[str, ...]
@@ -51,6 +52,7 @@ class Command:
     log: Path
     timeout_s: float
     patterns: Mapping[str, str]
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class Supervisor:
             "log": str(command.log.absolute()),
             "timeout_s": command.timeout_s,
             "patterns": dict(command.patterns),
+            "secrets": command.secrets,
         }
 
     def _clean_up(self, link: _Link) -> None:

@@ -26,12 +26,12 @@ _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What runs at the moment: for the live line."""
+    """What runs at the moment, for the live line; without a budget it takes as long as it takes."""
 
     what: str
     number: int
-    budget_s: float
-    timeout_s: float
+    budget_s: float | None
+    timeout_s: float | None
 
 
 Tick = Callable[[Stage, float], None]
@@ -41,7 +41,8 @@ Started = Callable[[str, int, Identity], None]
 class Runner:
     """Measures candidates in the session's checkout.
 
-    `started` is told of each process before it runs; `tick` is called about once a second while one runs.
+    `started` is told of each process before it runs; `tick` is called about once a second while one runs. `secrets`
+    are texts that no log may hold.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Runner:
         run_log: Path,
         started: Started,
         tick: Tick,
+        secrets: tuple[str, ...] = (),
     ) -> None:
         self._problem = problem
         self._workspace = workspace
@@ -64,6 +66,7 @@ class Runner:
         self._run_log = run_log
         self._started = started
         self._tick = tick
+        self._secrets = secrets
         self._source = "evaluator" if problem.evaluator else "runner"
 
     def measure(self, candidate: Candidate) -> Measurement:
@@ -124,6 +127,7 @@ class Runner:
                 log=log,
                 timeout_s=self._problem.hard_timeout_s,
                 patterns=self._patterns() if what == self._source else {},
+                secrets=self._secrets,
             ),
             lambda identity: self._started(what, number, identity),
             lambda elapsed: self._tick(stage, elapsed),

@@ -4,7 +4,7 @@ It lives in a session of its own, reads messages from standard input and answers
 a line:
 
     <- {"ready": true}
-    -> {"run": {argv, cwd, env, log, timeout_s, patterns}}
+    -> {"run": {argv, cwd, env, log, timeout_s, patterns, secrets}}
     <- {"started": pid}         the process exists and waits
     -> {"go": true}             it becomes the command
     -> {"expire": true}         at any time: end it as the deadline does

@@ -204,7 +204,8 @@ def test_without_a_subreaper_what_keeps_parent_group_or_marker_is_ended(marker: 
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
-        write_message(process.stdin.fileno(), {"run": {**order, "env": environment, "timeout_s": 60, "patterns": {}}})
+        rest = {"env": environment, "timeout_s": 60, "patterns": {}, "secrets": []}
+        write_message(process.stdin.fileno(), {"run": {**order, **rest}})
         write_message(process.stdin.fileno(), {"go": True})
         messages = Messages()
         _, _, done = [message for _ in range(3) for message in messages.feed(process.stdout.readline())]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from pytest_autoresearch.critics.base import Brief
-from pytest_autoresearch.edits import apply_idea
 from pytest_autoresearch.judge import judge
 from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Verdict
 from pytest_autoresearch.research import Research
@@ -19,8 +18,8 @@ def pytest_autoresearch_propose(research: Research, brief: Brief) -> Idea:
 
 @pytest.hookimpl(trylast=True)
 def pytest_autoresearch_apply(research: Research, idea: Idea, source: bytes) -> bytes:
-    """Make the edits that the idea carries."""
-    return apply_idea(idea, source)
+    """Make the edits that the idea carries, or have the coder make them."""
+    return research.apply(idea, source)
 
 
 @pytest.hookimpl(trylast=True)

@@ -18,7 +18,7 @@ from pytest_autoresearch.place import CHECKOUTS, Place
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.workspace import OWN
 
-VIEWS = ("results.tsv", "run.log", "next_idea.json")
+VIEWS = ("results.tsv", "run.log", "next_idea.json", "program.md")
 
 
 def check_committed(place: Place, problem: Problem) -> str:
@@ -88,6 +88,8 @@ def free_place(place: Place) -> Path:
 
 def is_own(place: Place, path: Path) -> bool:
     """Whether `path` is a checkout of this repository, and not of one that it was copied from or moved away from."""
+    if place.is_at_home:
+        return path == place.home
     registered = _registered(path)
     return registered is not None and registered.parent == place.common / "worktrees" and registered.is_dir()
 
@@ -97,6 +99,8 @@ def find_own(place: Place, recorded: Path | None) -> Path:
 
     A path on record is absolute: after a move it leads nowhere, and in a copy to the original's checkout.
     """
+    if place.is_at_home:
+        return place.home
     path = recorded or free_place(place)
     if recorded is not None and not is_own(place, recorded) and not recorded.is_relative_to(place.home):
         path = place.checkout.with_name(recorded.name)
@@ -125,17 +129,30 @@ def _is_there(entry: Path) -> bool:
 def make_checkout(place: Place, path: Path, start: str) -> None:
     """Add the worktree of the session at `path`, on its branch, which is made at `start` if there is none."""
     git = Git(place.home)
-    if git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{place.branch}") is None:
-        try:
-            git.output("update-ref", f"refs/heads/{place.branch}", start, "0" * len(start))
-        except GitError as error:
-            raise UserError(
-                f"branch {place.branch} cannot be made ({error.said}); "
-                "choose another name with --autoresearch-tag or branch_prefix"
-            ) from None
+    make_branch(place, start)
     _clear(git, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     git.output("worktree", "add", "--force", "--force", str(path), place.branch)
+
+
+def settle_at_home(place: Place, start: str) -> None:
+    """Put the repository itself on the session's branch, which begins at the commit that it is on."""
+    make_branch(place, start)
+    Git(place.home).output("symbolic-ref", "HEAD", f"refs/heads/{place.branch}")
+
+
+def make_branch(place: Place, start: str) -> None:
+    """Make the session's branch at `start`, unless it is there; UserError if its name is taken."""
+    git = Git(place.home)
+    if git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{place.branch}") is not None:
+        return
+    try:
+        git.output("update-ref", f"refs/heads/{place.branch}", start, "0" * len(start))
+    except GitError as error:
+        raise UserError(
+            f"branch {place.branch} cannot be made ({error.said}); "
+            "choose another name with --autoresearch-tag or branch_prefix"
+        ) from None
 
 
 def _clear(git: Git, path: Path) -> None:
@@ -187,7 +204,8 @@ def links(place: Place, problem: Problem, project: Path) -> dict[str, Path]:
     for name, target in made.items():
         if not target.exists():
             raise UserError(f"link: {name}: there is no {target}; make it, or take it out of problem.yaml")
-        _link(project / name, target)
+        if project != place.project:
+            _link(project / name, target)
     return made
 
 

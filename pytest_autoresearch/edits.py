@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.records import Edit, Idea
 
@@ -22,6 +24,27 @@ def apply_idea(idea: Idea, source: bytes) -> bytes:
     for number, edit in enumerate(idea.edits, start=1):
         source = _replaced(source, edit, number)
     return source
+
+
+def check_source(idea: Idea, source: bytes, filename: str) -> bytes:
+    """The same, where the new file also has to compile if it is a Python file that did; EditError if it does not."""
+    content = apply_idea(idea, source)
+    if filename.endswith(".py") and (wrong := _syntax_error(content)) and not _syntax_error(source):
+        raise EditError(f"{filename} does not compile after the change: {wrong}")
+    return content
+
+
+def _syntax_error(content: bytes) -> str:
+    """Why Python cannot compile `content`; '' if it can."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            compile(content, "file", "exec", dont_inherit=True)
+        except SyntaxError as error:
+            return f"{error.msg} (line {error.lineno}: {(error.text or '').strip()[:80]})"
+        except (ValueError, RecursionError, MemoryError) as error:
+            return str(error) or type(error).__name__
+    return ""
 
 
 def _replaced(source: bytes, edit: Edit, number: int) -> bytes:

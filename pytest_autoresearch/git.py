@@ -121,6 +121,16 @@ class Git:
         """The entries of a command called with `-z`."""
         return [entry for entry in self.text(*arguments).split("\0") if entry]
 
+    def matching(self, *arguments: str, stdin: bytes) -> list[str]:
+        """The entries that a command which fails where nothing matches prints, called with `-z`."""
+        try:
+            found = self.output(*arguments, stdin=stdin)
+        except GitError as error:
+            if error.status != 1:
+                raise
+            return []
+        return [entry for entry in found.decode(errors="surrogateescape").split("\0") if entry]
+
     def when_unlocked(self, *arguments: str) -> None:
         """Run a command that writes the index; somebody else's index lock is waited for, up to ten seconds."""
         deadline = time.monotonic() + _LOCK_PATIENCE_S

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from pytest_autoresearch.attempt import Attempt
 from pytest_autoresearch.critics.base import Exhausted
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.fields import Sampler
+from pytest_autoresearch.memory import release_memory
 from pytest_autoresearch.preconditions import NAMES, Preconditions, Result
-from pytest_autoresearch.problem import Sampler
 from pytest_autoresearch.records import Experiment
-from pytest_autoresearch.research import Attempt, Options, Parts, Research
+from pytest_autoresearch.research import Options, Parts, Research
 
 if TYPE_CHECKING:
     from pytest_autoresearch.loop import Loop
@@ -42,9 +44,18 @@ class ProblemFile(pytest.File):
         file.loop, file.order, file.fruitless, file.why_no_more = loop, order, 0, ""
         asked = loop.settings
         options = Options(
-            asked.loop, asked.tag, asked.confirm, asked.critic, asked.ideas, cast("Sampler | None", asked.sampler)
+            loop=asked.loop,
+            iterations=asked.iterations,
+            tag=asked.tag,
+            confirm=asked.confirm,
+            critic=asked.critic,
+            ideas=asked.ideas,
+            sampler=cast("Sampler | None", asked.sampler),
+            model=asked.model,
+            coder=asked.coder,
+            edit_timeout=asked.edit_timeout,
         )
-        file.research = Research(path.resolve(), options, loop.live.tick)
+        file.research = Research(path.resolve(), options, loop.live.tick, loop.live.say)
         file.checks = Preconditions(file.research)
         return file
 
@@ -184,8 +195,7 @@ class Iteration(Item):
                 self._failed(error)
                 raise
         if done is None:
-            self.user_properties.append(("status", "noop"))
-            self._fruitless("the idea changed nothing")
+            self._nothing()
             return
         self.file.fruitless = 0
         self.file.loop.recorded(self, done)
@@ -197,6 +207,7 @@ class Iteration(Item):
         """The safety net: the incumbent's file is in place, however the experiment ended."""
         if self.file.research.is_open:
             self.file.research.session.put_back()
+        release_memory()
 
     def properties(self, done: Experiment) -> list[tuple[str, object]]:
         """What the JUnit XML says of the experiment."""
@@ -223,7 +234,8 @@ class Iteration(Item):
             ("hypothesis", idea.hypothesis if idea else ""),
             ("risk", idea.risk_level if idea else ""),
             ("critic", idea.critic if idea else ""),
-            ("tokens", idea.tokens if idea else 0),
+            ("tokens", done.tokens or (idea.tokens if idea else 0)),
+            ("usd", done.usd),
             ("seconds", done.seconds),
             ("trust", session.problem.trust),
         ]
@@ -237,6 +249,15 @@ class Iteration(Item):
     def _finish(self) -> Experiment | None:
         assert self.attempt is not None
         return self.attempt.finish()
+
+    def _nothing(self) -> None:
+        """Say that no experiment came of the idea; one that a coder broke off with is only put off."""
+        assert self.attempt is not None
+        reason = self.attempt.why_nothing
+        self.user_properties += [("status", "noop"), ("reason", reason)]
+        self.file.loop.live.say(f"iteration {self.number}: no experiment: {reason}")
+        if not self.attempt.is_put_off:
+            self._fruitless(reason)
 
     def _check(self) -> None:
         failed = self.file.checks.first_failure(self.file.parts())

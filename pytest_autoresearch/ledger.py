@@ -6,8 +6,11 @@ One JSON object a line, in this order for experiment n:
     checkout   its checkout is complete
     run        one pytest run began: run id, critic and why
     probe      the runner was shown to read this checkout's mutable file
+    call       a model was asked: for what, tokens, cost, fault
+    dialect    what a model's server understands
     idea       what the critic proposed (as soon as it is paid for)
-    noop       the idea changed nothing: no experiment comes of it
+    uncoded    a coder failed to apply it; it is tried again
+    noop       the idea came to nothing, and why: no experiment comes of it
     applied    the candidate: commit, parent, blob
     started    a process: its identity, so that a later start can stop it
     result     measurement and verdict

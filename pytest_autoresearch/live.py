@@ -38,6 +38,12 @@ class LiveLine:
             self._beat += _HEARTBEAT_S
             self._say(f"autoresearch: {describe(stage, elapsed)}")
 
+    def say(self, line: str) -> None:
+        """Write a line that stays."""
+        self.erase()
+        with suppress(OSError):
+            self._say(f"autoresearch: {line}")
+
     def erase(self) -> None:
         """Take the bar away, and put the cursor back where pytest left it."""
         if not self._shown:
@@ -54,7 +60,9 @@ class LiveLine:
 
     def _say(self, text: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
+        if reporter is None:
+            print(text, file=sys.stderr, flush=True)
+        else:
             with self._uncaptured():
                 reporter.ensure_newline()
                 reporter.write_line(text)
@@ -82,11 +90,13 @@ class LiveLine:
 def describe(stage: Stage, elapsed: float) -> str:
     """What runs, how long, of what budget."""
     name = "baseline" if stage.number == 0 else f"experiment {stage.number}"
+    if stage.budget_s is None or stage.timeout_s is None:
+        return f"{name}, {stage.what}: {elapsed:.0f} s"
     return f"{name}, {stage.what}: {elapsed:.0f} s of {stage.budget_s:g} s (ended at {stage.timeout_s:g} s)"
 
 
 def progress_bar(stage: Stage, elapsed: float) -> str:
     """The same with a bar."""
-    share = min(elapsed / stage.budget_s, 1.0)
+    share = min(elapsed / stage.budget_s, 1.0) if stage.budget_s else 0.0
     done = int(share * _BAR)
     return f"[{'█' * done}{'░' * (_BAR - done)}] {describe(stage, elapsed)}"

@@ -12,6 +12,25 @@ from filelock import FileLock, Timeout
 from pytest_autoresearch.errors import UserError
 
 
+def holder(records: Path) -> str:
+    """The process that has the lock of a session and since when, '' if none has it."""
+    path = records / "holder.json"
+    try:
+        found = json.loads(path.read_text())
+        os.kill(found["pid"], 0)
+    except PermissionError:
+        pass
+    except (OSError, ValueError, KeyError):
+        return ""
+    lock = FileLock(records / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return f"process {found['pid']}, since {found['since']}"
+    lock.release()
+    return ""
+
+
 class SessionLock:
     """Held from `acquire` to `release`, or until the process ends, however it ends."""
 

@@ -20,8 +20,9 @@ from pytest_autoresearch.git import Git
 from pytest_autoresearch.journal import Journal
 from pytest_autoresearch.ledger import SCHEMA
 from pytest_autoresearch.lock import SessionLock
+from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.place import Place
-from pytest_autoresearch.problem import Problem, load_problem
+from pytest_autoresearch.problem import Problem, key_names, load_problem
 from pytest_autoresearch.processes import Supervisor, sweep
 from pytest_autoresearch.recovery import recover
 from pytest_autoresearch.results import ResultsTable
@@ -43,6 +44,7 @@ class OpenSession:
     session: Session
     runner: Runner
     supervisor: Supervisor
+    contract: Contract
 
 
 def has_begun(place: Place) -> bool:
@@ -51,10 +53,11 @@ def has_begun(place: Place) -> bool:
 
 
 @contextmanager
-def open_session(place: Place, problem: Problem, tick: Tick) -> Iterator[OpenSession]:
+def open_session(place: Place, problem: Problem, tick: Tick, *, takes_edits: bool = False) -> Iterator[OpenSession]:
     """The session of `place`, begun if it is new and recovered if it was interrupted; UserError if it cannot be.
 
-    A session goes on with the `problem.yaml` of its own checkout, whatever has become of the user's.
+    A session goes on with the `problem.yaml` of its own checkout, whatever has become of the user's. One that
+    `takes_edits` measures what somebody wrote into its mutable file; another one refuses to go on over it.
     """
     place.records.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -66,7 +69,8 @@ def open_session(place: Place, problem: Problem, tick: Tick) -> Iterator[OpenSes
         _begin(place, problem, journal)
         checkout.keep_out_of_git(place, problem)
         path = _checkout(place, journal)
-        yield _assemble(stack, _Ground(place, path, place.branch, place.records), problem, journal, tick)
+        ground = _Ground(place, path, place.branch, place.records, takes_edits)
+        yield _assemble(stack, ground, problem, journal, tick)
 
 
 @contextmanager
@@ -86,7 +90,7 @@ def open_temporary(place: Place, problem: Problem, tick: Tick) -> Iterator[OpenS
         journal = Journal(directory / "ledger.jsonl")
         stack.callback(journal.close)
         journal.write("begin", **_beginning(place, start))
-        yield _assemble(stack, _Ground(place, path, None, directory), problem, journal, tick)
+        yield _assemble(stack, _Ground(place, path, None, directory, False), problem, journal, tick)
 
 
 def _begin(place: Place, problem: Problem, journal: Journal) -> None:
@@ -123,8 +127,10 @@ def _checkout(place: Place, journal: Journal) -> Path:
     """The session's checkout, made or made again where it is not there."""
     progress = journal.progress
     path = checkout.find_own(place, Path(progress.checkout) if progress.checkout else None)
+    if place.is_at_home and progress.checkout is None:
+        checkout.settle_at_home(place, progress.beginning["commit"])
     checkout.check_checkout(place, path)
-    if progress.checkout is None or not checkout.is_own(place, path):
+    if not checkout.is_own(place, path) or (progress.checkout is None and not place.is_at_home):
         tip = progress.incumbent.commit if progress.incumbent else progress.beginning["commit"]
         checkout.make_checkout(place, path, tip)
     if progress.checkout != str(path):
@@ -140,6 +146,7 @@ class _Ground:
     checkout: Path
     branch: str | None
     records: Path
+    takes_edits: bool
 
     @property
     def project(self) -> Path:
@@ -158,6 +165,7 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
     origin = Origin(workspace.git, journal.progress.beginning["commit"], str(place.inside), ground.records / "copies")
     contract = Contract(origin, problem, place.problem_name)
     table = ResultsTable(views["results.tsv"], problem.columns, journal.rows)
+    found = recover(journal, workspace, contract, table, records=ground.records, takes_edits=ground.takes_edits)
     session = Session(
         place.tag,
         problem,
@@ -166,7 +174,10 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
         fingerprint=contract.fingerprint(project),
         table=table,
         idea_file=views["next_idea.json"],
-        notices=[*([] if problem == users else [_OTHER_PROBLEM]), *recover(journal, workspace, contract, table)],
+        program_file=views["program.md"],
+        notices=[*([] if problem == users else [_OTHER_PROBLEM]), *found.notices],
+        takes_edits=ground.takes_edits,
+        edit=found.edit,
     )
     stack.callback(sweep, session.id)
     supervisor = Supervisor(session.id)
@@ -182,8 +193,9 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
         run_log=views["run.log"],
         started=session.process_started,
         tick=tick,
+        secrets=Mask(os.environ, key_names(problem)).values,
     )
-    return OpenSession(session, runner, supervisor)
+    return OpenSession(session, runner, supervisor, contract)
 
 
 def _place_problem(place: Place, journal: Journal, top: Path) -> None:

@@ -11,6 +11,8 @@ from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.git import Git, GitError
 
 CHECKOUTS = ".autoresearch"
+AT_HOME = "at-home"
+DEFAULT_TAG = "run1"
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -45,8 +47,15 @@ class Place:
         return self.common / "autoresearch" / self.prefix / self.tag
 
     @property
+    def is_at_home(self) -> bool:
+        """Whether the session's checkout is the repository itself, made for it by `pytest-autoresearch init`."""
+        return (self.records / AT_HOME).exists()
+
+    @property
     def checkout(self) -> Path:
         """The session's own checkout, if it is where this package puts it."""
+        if self.is_at_home:
+            return self.home
         return self.home / CHECKOUTS / f"{self.prefix.replace('/', '-')}-{self.tag}"
 
     @property
@@ -64,10 +73,14 @@ class Place:
         return str(self.inside / path)
 
 
-def find_place(problem_file: Path, prefix: str, tag: str) -> Place:
-    """The place of session `prefix/tag` of the problem; UserError if there can be none."""
+def find_place(problem_file: Path, prefix: str, named: str | None) -> Place:
+    """The place of session `prefix/named` of the problem; UserError if there can be none.
+
+    Without a name it is the session in whose checkout the problem is, else `run1`.
+    """
     top, common = find_repository(problem_file.parent)
     inside = PurePosixPath(problem_file.parent.resolve().relative_to(top).as_posix())
+    tag = named or _tag_of(top, common, prefix) or DEFAULT_TAG
     place = Place(_home(top, common), inside, problem_file.name, common, prefix, tag)
     _check_name(place)
     return place
@@ -81,6 +94,16 @@ def find_repository(directory: Path) -> tuple[Path, Path]:
     except GitError as error:
         raise UserError(_no_repository(directory, error)) from None
     return Path(top).resolve(), (directory / common).resolve()
+
+
+def _tag_of(top: Path, common: Path, prefix: str) -> str | None:
+    """The tag of the session whose checkout is at `top`, None if it is no session's."""
+    branch = Git(top).ask("symbolic-ref", "--quiet", "HEAD") or ""
+    tag = branch.removeprefix(f"refs/heads/{prefix}/")
+    if tag == branch:
+        return None
+    at_home = (common / "autoresearch" / prefix / tag / AT_HOME).exists()
+    return tag if at_home or top.parent.name == CHECKOUTS else None
 
 
 def _no_repository(directory: Path, error: GitError) -> str:

@@ -8,11 +8,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from pytest_autoresearch.checkout import check_committed
-from pytest_autoresearch.critics.base import Exhausted
+from pytest_autoresearch.critics.base import Brief, Exhausted
 from pytest_autoresearch.environment import runner_environment
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import replace_text
@@ -21,10 +21,13 @@ from pytest_autoresearch.opening import has_begun
 from pytest_autoresearch.place import find_repository
 from pytest_autoresearch.problem import ProblemError, unavailable
 from pytest_autoresearch.processes import marked
+from pytest_autoresearch.records import Idea
 from pytest_autoresearch.research import Parts, Research
 from pytest_autoresearch.runner import LOGS_KEPT
+from pytest_autoresearch.text import one_line
 
 _ROOM_MB = 256
+_HYPOTHESIS = 200
 
 Outcome = Literal["passed", "failed", "skipped", "blocked"]
 
@@ -62,13 +65,16 @@ def repo_git(research: Research, parts: Parts) -> str:
 
 
 def tools_present(research: Research, parts: Parts) -> str:
-    """git, bash and the interpreter, where the runner will look for them."""
+    """git, bash and the interpreter, where the runner will look for them; the agent, if there is one."""
     path = runner_environment(os.environ, ())["PATH"]
-    missing = [tool for tool in ("git", "python3", "bash") if shutil.which(tool, path=path) is None]
+    agent = research.agent_program
+    tools = ["git", "python3", "bash", *([agent] if agent else [])]
+    missing = [tool for tool in tools if shutil.which(tool, path=path) is None]
     if missing:
         raise UserError(f"{', '.join(missing)}: not found on PATH; install it and run again")
     version = Git(research.problem_file.parent).text("--version").removeprefix("git version ")
-    return f"git {version}, python3 {shutil.which('python3', path=path)}, bash"
+    found = f"git {version}, python3 {shutil.which('python3', path=path)}, bash"
+    return f"{found}, {shutil.which(agent, path=path)}" if agent else found
 
 
 def problem_yaml(research: Research, parts: Parts) -> str:
@@ -83,12 +89,18 @@ def problem_yaml(research: Research, parts: Parts) -> str:
 
 
 def critic_endpoint(research: Research, parts: Parts) -> str:
-    """The critic is there."""
-    return f"{research.choice.critic.name} ({research.choice.why}); embedded, no endpoint"
+    """The critic is there: its server answers, knows the key and has the model."""
+    choice = research.choice
+    if choice.models is None:
+        return f"{choice.critic.name} ({choice.why}); embedded, no endpoint"
+    return f"{choice.critic.name} ({choice.why}); {choice.models.check()}"
 
 
 def vram_budget(research: Research, parts: Parts) -> str:
     """The critic's model fits beside what runs on the GPU."""
+    models = research.choice.models
+    if models is not None and not models.endpoint.is_local:
+        raise NotApplicable("the critic's model runs on another machine")
     if shutil.which("nvidia-smi") is None:
         raise NotApplicable("no nvidia-smi: no NVIDIA GPU to share")
     query = ["nvidia-smi", "--query-gpu=memory.free,memory.total", "--format=csv,noheader,nounits"]
@@ -96,11 +108,17 @@ def vram_budget(research: Research, parts: Parts) -> str:
     if answer.returncode:
         raise UserError(f"nvidia-smi failed: {answer.stdout.strip() or answer.stderr.strip()}; mend the driver")
     gpus = [tuple(float(value) / 1024 for value in line.split(",")) for line in answer.stdout.strip().splitlines()]
-    free = max((gpu[0] for gpu in gpus), default=0.0)
-    if free < research.choice.vram_gb:
-        raise UserError(f"the critic needs {research.choice.vram_gb:g} GiB of GPU memory and {free:.1f} are free")
+    needed = 0.0 if models is None else research.problem.critic.max_vram_gb
+    loaded = 0.0 if models is None else models.critic.loaded_gb()
+    free = max((gpu[0] for gpu in gpus), default=0.0) + loaded
+    if free < needed:
+        raise UserError(
+            f"the critic may take {needed:g} GiB of GPU memory (critic.max_vram_gb) and {free:.1f} are free; "
+            "free some, choose a smaller model, or lower the limit"
+        )
     shown = ", ".join(f"{gpu[0]:.1f} of {gpu[1]:.1f} GiB free" for gpu in gpus)
-    return f"{shown}; the critic needs {research.choice.vram_gb:g}"
+    held = f", the model holds {loaded:.1f} already" if loaded else ""
+    return f"{shown}{held}; the critic needs {needed:g}"
 
 
 def baseline_smoke(research: Research, parts: Parts) -> str:
@@ -114,16 +132,23 @@ def baseline_smoke(research: Research, parts: Parts) -> str:
 
 
 def critic_dry_run(research: Research, parts: Parts) -> str:
-    """The critic gives one valid idea, which is not used up."""
+    """The critic gives one valid idea; where the loop is to start, it is the next experiment's."""
     session = research.session
     if session.progress.pending_idea is not None:
         return f"experiment {session.progress.next_number} goes on with the idea it has"
-    brief = session.brief()
+
+    def rehearse(brief: Brief) -> Idea:
+        return parts.propose(replace(brief, rehearsal=True))
+
     try:
-        idea = parts.propose(brief)
+        if not research.options.loop:
+            idea = rehearse(session.brief())
+        else:
+            research.announce()
+            idea = session.propose(rehearse)
     except Exhausted as exhausted:
         raise NotApplicable(f"no idea left: {exhausted}") from None
-    return f"{idea.critic}: {idea.hypothesis}"
+    return f"{idea.critic}: {one_line(idea.hypothesis, _HYPOTHESIS)}"
 
 
 def cleanup_check(research: Research, parts: Parts) -> str:
@@ -207,7 +232,8 @@ class Preconditions:
         return any(not result.holds for result in self._results.values())
 
     def _make(self, check: Check, parts: Parts) -> Result:
-        needs = check.needs + (check.loop_needs if self._research.options.loop else ())
+        gated = self._research.options.loop and not self._research.options.by_hand
+        needs = check.needs + (check.loop_needs if gated else ())
         for need in needs:
             if not self.result(need, parts).holds:
                 return Result(check.name, "blocked", f"blocked by precondition[{self._root(need)}]", 0.0)

@@ -35,6 +35,20 @@ class Known:
         return Measurement(self.metric, self.resource, self.exit, failure=self.failure, duplicate_of=self.number)
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Tokens and US dollars."""
+
+    tokens: int = 0
+    usd: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.tokens + other.tokens, self.usd + other.usd)
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.tokens - other.tokens, self.usd - other.usd)
+
+
 @dataclass(slots=True)
 class Progress:
     """The state of a session, record by record; the same after a replay as after the run that was replayed."""
@@ -50,7 +64,11 @@ class Progress:
     unadvanced: Experiment | None = None
     counts: Counter[str] = field(default_factory=Counter)
     ideas: Counter[str] = field(default_factory=Counter)
+    spent: Spent = field(default_factory=Spent)
+    dialects: dict[tuple[str, str], Record] = field(default_factory=dict)
+    uncoded: int = 0
     known: dict[str, Known] = field(default_factory=dict)
+    _spent_before: Spent = field(default_factory=Spent)
     _idea: bytes | None = None
     _applied: bytes | None = None
     _started: list[bytes] = field(default_factory=list)
@@ -59,12 +77,14 @@ class Progress:
         """Add one record."""
         match kind:
             case "idea":
-                self._idea, self._applied, self._started = line, None, []
+                self._idea, self._applied, self._started, self.uncoded = line, None, [], 0
                 self.ideas[_critic(line)] += 1
             case "noop":
                 self._idea = self._applied = None
             case "applied":
                 self._applied = line
+            case "call":
+                self.spent += _cost(parse(line))
             case "started":
                 self._started.append(line)
             case "result":
@@ -82,12 +102,18 @@ class Progress:
                 self.checkout = record["path"]
             case "probe":
                 self.probed = True
+            case "uncoded":
+                self.uncoded += 1
+                self._started = []
+            case "dialect":
+                self.dialects[record["base_url"], record["model"]] = record["dialect"]
             case "remeasured" if self.incumbent is not None:
                 self.incumbent = replace(self.incumbent, metric=record["metric"], contract=record["contract"])
 
     def _finish(self, done: Experiment) -> None:
         self._idea = self._applied = None
         self._started = []
+        self._spent_before = self.spent
         self.next_number = done.number + 1
         self.counts[done.status] += 1
         self.last = done
@@ -109,6 +135,11 @@ class Progress:
     def since_keep(self) -> int:
         """How many experiments came after the last keep."""
         return max(0, self.next_number - 1 - self.keeps_from)
+
+    @property
+    def spent_on_next(self) -> Spent:
+        """What the calls since the last experiment took."""
+        return self.spent - self._spent_before
 
     @property
     def pending_idea(self) -> Idea | None:
@@ -135,6 +166,10 @@ def _critic(line: bytes) -> str:
 @functools.lru_cache(maxsize=64)
 def _name(quoted: bytes) -> str:
     return str(json.loads(quoted))
+
+
+def _cost(call: Record) -> Spent:
+    return Spent(call["prompt"] + call["completion"], call["usd"])
 
 
 def _known(done: Experiment) -> Known:

@@ -25,7 +25,8 @@ class Idea:
 
     `expected_delta` is the signed change of the metric that the critic expects, None if it does not say.
     An idea that carries `edits` or the whole new `content` of the mutable file needs no coder.
-    `parameters` are the literals that a sampler set, and `space` identifies the search space they belong to.
+    `parameters` are the literals that a sampler set, and `space` identifies the search space they belong to. `log`
+    names the critic log that says how the idea came about.
     """
 
     hypothesis: str
@@ -42,6 +43,7 @@ class Idea:
     space: str = ""
     tokens: int = 0
     seconds: float = 0.0
+    log: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The idea as plain JSON values."""
@@ -98,7 +100,7 @@ class Experiment:
     """One finished experiment: one ledger record, one row of `results.tsv`, one test item.
 
     Experiment 0 is the baseline. `contract` is the fingerprint of everything that the measurement rests on:
-    two metrics can be compared only if it is the same.
+    two metrics can be compared only if it is the same. `tokens` and `usd` are what all calls for it took and cost.
     """
 
     number: int
@@ -116,5 +118,7 @@ class Experiment:
     machine: bool = False
     duplicate_of: int | None = None
     log_tail: str = ""
+    tokens: int = 0
+    usd: float = 0.0
     at: float = 0.0
     idea: Idea | None = None

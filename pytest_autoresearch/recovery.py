@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_autoresearch.coders.fence import Fence
 from pytest_autoresearch.contract import Contract
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.journal import Journal
@@ -11,11 +15,27 @@ from pytest_autoresearch.results import ResultsTable
 from pytest_autoresearch.workspace import PROBE, BranchMoved, Workspace
 
 
-def recover(journal: Journal, workspace: Workspace, contract: Contract, table: ResultsTable) -> list[str]:
-    """Finish what was interrupted; sentences for the user about what was found.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found at the start: sentences for the user, and an edit by hand that waits to be measured."""
 
-    UserError where something is the user's to decide: a branch that was moved, a mutable or read-only file that
-    holds what this package did not write.
+    notices: list[str]
+    edit: bytes | None
+
+
+def recover(
+    journal: Journal,
+    workspace: Workspace,
+    contract: Contract,
+    table: ResultsTable,
+    *,
+    records: Path,
+    takes_edits: bool,
+) -> Found:
+    """Finish what was interrupted.
+
+    UserError where something is the user's to decide: a branch that was moved, a read-only file that holds what this
+    package did not write, and a mutable file that does unless the session `takes_edits`.
     """
     progress = journal.progress
     notices = []
@@ -24,12 +44,30 @@ def recover(journal: Journal, workspace: Workspace, contract: Contract, table: R
     if workspace.branch is None:
         workspace.stand_on(progress.beginning["commit"])
     else:
+        notices += _coder(journal, workspace, records)
         _branch(journal, workspace)
-    _mutable_file(progress, workspace)
+    edit = _mutable_file(progress, workspace, takes_edits)
     _readonly_files(contract, workspace)
     if not table.agrees() and (kept := table.rebuild(journal.ledger.experiments())):
         notices.append(f"{table.path.name} was edited; it is rebuilt, and your version is {kept}")
-    return notices
+    return Found(notices, edit)
+
+
+def _coder(journal: Journal, workspace: Workspace, records: Path) -> list[str]:
+    """Put back what a coder that was killed together with us left behind, half an edit included."""
+    progress = journal.progress
+    workspace.stand_on(progress.incumbent.commit if progress.incumbent else progress.beginning["commit"])
+    fence = Fence.left_standing(workspace, records)
+    if fence is None:
+        return []
+    content = workspace.read()
+    findings = fence.restore()
+    if content is not None and content != workspace.incumbent:
+        workspace.copy_aside(content)
+    workspace.restore()
+    fence.take_down()
+    touched = ", ".join([workspace.mutable.name, *findings.breaches, *findings.undone])
+    return [f"a coder was interrupted; what it left ({touched}) is put aside in {workspace.own_directory() / 'aside'}"]
 
 
 def _branch(journal: Journal, workspace: Workspace) -> None:
@@ -51,19 +89,22 @@ def _branch(journal: Journal, workspace: Workspace) -> None:
         workspace.index_incumbent()
 
 
-def _mutable_file(progress: Progress, workspace: Workspace) -> None:
-    """What we wrote there gives way to the incumbent; what somebody else wrote is kept."""
+def _mutable_file(progress: Progress, workspace: Workspace, takes_edits: bool) -> bytes | None:
+    """What we wrote there gives way to the incumbent; what somebody else wrote is kept, and returned."""
     content = workspace.read()
     if content is None or content in (workspace.incumbent, PROBE):
         workspace.restore()
-        return
+        return None
     blob, pending = workspace.blob_of(content), progress.pending_candidate
-    if blob in progress.known or blob == workspace.blob or (pending and blob == pending["blob"]):
+    ours = blob == workspace.blob or blob == (pending or {}).get("blob")
+    if ours or (blob in progress.known and not (takes_edits and pending is None)):
         workspace.restore()
-        return
+        return None
+    if takes_edits:
+        return content
     raise UserError(
-        f"{workspace.mutable} holds a change that this session did not make. Keep it elsewhere if you want it, "
-        f"then put the session's own back: git -C {workspace.checkout} checkout -- {workspace.path}"
+        f"{workspace.mutable} holds a change that this session did not make. To have it measured: "
+        f"pytest-autoresearch run. To be rid of it: git -C {workspace.checkout} checkout -- {workspace.path}"
     )
 
 

@@ -4,39 +4,66 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import shlex
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
+from pytest_autoresearch.coders.agent import AgentCoder
+from pytest_autoresearch.coders.agents import command_of
+from pytest_autoresearch.coders.base import Coder
+from pytest_autoresearch.coders.choice import chosen_section, edit_limit, fallback_limit, uses_editor
+from pytest_autoresearch.coders.editor import Editor
+from pytest_autoresearch.coders.external import External
+from pytest_autoresearch.coders.site import Site
 from pytest_autoresearch.critics.base import Brief
-from pytest_autoresearch.critics.choice import Choice, choose_critic
+from pytest_autoresearch.critics.choice import Choice, Kit, choose_critic
+from pytest_autoresearch.critics.samplers import SamplerName
 from pytest_autoresearch.critics.tuner import Tuner
-from pytest_autoresearch.edits import EditError
+from pytest_autoresearch.desk import SessionDesk
+from pytest_autoresearch.edits import apply_idea
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.fields import ProviderName, Sampler
+from pytest_autoresearch.masking import Mask
+from pytest_autoresearch.models import Models, prices_of
 from pytest_autoresearch.opening import OpenSession, has_begun, open_session, open_temporary
 from pytest_autoresearch.place import Place, find_place
-from pytest_autoresearch.problem import Problem, Sampler, load_problem
+from pytest_autoresearch.problem import Problem, key_names, load_problem
 from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Verdict
 from pytest_autoresearch.runner import Tick
-from pytest_autoresearch.session import Session
+from pytest_autoresearch.sections import CoderSection
+from pytest_autoresearch.session import BY_HAND, Session
 
-DEFAULT_TAG = "run1"
 GATE = Path(".autoresearch", "loop_confirmed")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user asked for; None where the problem decides. Without `loop` only the preconditions run."""
+    """What the user asked for; None where the problem decides.
+
+    Without `loop` only the preconditions run. Without a `tag` the session is the one in whose checkout the problem is,
+    else run1. `iterations` is how many experiments were asked for, None for as many as
+    it takes. A session that is driven `by_hand`, step by step, needs no confirmation. `edit_timeout` is how many
+    seconds an edit by hand is waited for.
+    """
 
     loop: bool = True
-    tag: str = DEFAULT_TAG
+    by_hand: bool = False
+    iterations: int | None = None
+    tag: str | None = None
     confirm: bool = False
     critic: str | None = None
     ideas: Path | None = None
     sampler: Sampler | None = None
+    model: str | None = None
+    coder: str | None = None
+    edit_timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +77,17 @@ class Parts:
 
 
 class Research:
-    """The problem at `problem_file`, its session, and the critic; each made when it is first asked for."""
+    """The problem at `problem_file`, its session, critic and coder; each made when it is first asked for.
 
-    def __init__(self, problem_file: Path, options: Options, tick: Tick) -> None:
+    `tick` is called about once a second while something runs, `say` with a line for the person at the terminal.
+    """
+
+    def __init__(self, problem_file: Path, options: Options, tick: Tick, say: Callable[[str], None]) -> None:
         self.problem_file = problem_file
         self.options = options
         self.run_id = uuid.uuid4().hex[:12]
         self._tick = tick
+        self._say = say
         self._stack = ExitStack()
         self._announced = False
 
@@ -71,20 +102,108 @@ class Research:
         return find_place(self.problem_file, self.problem.branch_prefix, self.options.tag)
 
     @cached_property
+    def models(self) -> Models:
+        """The language models; none is asked before there is something to ask."""
+        provider = self.options.critic or self.problem.critic.provider
+        return self._stack.enter_context(closing(Models(self.problem, provider, self.options.model, self._desk)))
+
+    @cached_property
     def choice(self) -> Choice:
         """The critic and why; UserError if there is none."""
         critic = self.problem.critic
         sampler, note = self._sampler()
-        tuner = Tuner(sampler, self.problem.mutable_file)
-        ideas = self.options.ideas or self.problem_file.parent / critic.ideas
-        choice = choose_critic(critic, self.options.critic, ideas, self._source(), tuner)
+        kit = Kit(
+            problem=self.problem,
+            models=self.models,
+            mask=self.mask,
+            watch=self._desk,
+            tuner=Tuner(sampler, self.problem.mutable_file),
+            ideas=self.options.ideas or self.problem_file.parent / critic.ideas,
+            source=self._source(),
+            with_edits=uses_editor(self.coder_section) and self.problem.coder.model is None,
+        )
+        choice = choose_critic(kit, self.options.critic)
         return replace(choice, why=choice.why + note)
+
+    @cached_property
+    def coder_section(self) -> CoderSection:
+        """`coder:` of the problem, with the coder that the user asked for."""
+        return chosen_section(self.problem.coder, self.options.coder)
+
+    @property
+    def agent_program(self) -> str | None:
+        """The program that the coder is, if it is one; None too while the problem cannot be read."""
+        try:
+            section = self.coder_section
+        except UserError:
+            return None
+        return command_of(section)[0] if section.enabled and not uses_editor(section) else None
+
+    @property
+    def coder_in_words(self) -> str:
+        """Who applies the ideas, for the header; '' where they carry their own edits."""
+        section = self.coder_section
+        if self.waits_for_edits:
+            return "coder external: edits by hand, in the session's checkout"
+        if self.choice.brings_editor or uses_editor(section):
+            return "coder editor: the critic's model, or coder.model, makes the edits"
+        return f"coder {section.agent}: {shlex.join(command_of(section))}" if section.enabled else ""
+
+    @property
+    def estimate_in_words(self) -> str:
+        """What the iterations that were asked for may take of a model at most; '' if they ask none."""
+        if self.choice.models is None:
+            return ""
+        return self.choice.models.estimate(self._source(), self.options.iterations)
+
+    @property
+    def waits_for_edits(self) -> bool:
+        """Whether edits by hand are what the session measures."""
+        section = self.problem.critic
+        provider = self.options.critic or (section.provider if section.enabled else BY_HAND)
+        return self.options.by_hand or (
+            not self.coder_section.enabled and provider in (*get_args(ProviderName), BY_HAND)
+        )
+
+    @cached_property
+    def coder(self) -> Coder:
+        """Who makes the edits that an idea does not carry."""
+        section = self.coder_section
+        if section.enabled and not uses_editor(self.coder_section):
+            bounded = self.options.iterations is not None
+            wait_s = 0 if self.options.by_hand else fallback_limit(section, self.options.edit_timeout, bounded=bounded)
+            return AgentCoder(self.site, section, wait_s, self.models.key_names)
+        if section.enabled or self.choice.brings_editor:
+            return Editor(self.problem, self.models.editor, self.mask)
+        return External(self.site, 0 if self.options.by_hand else edit_limit(section, self.options.edit_timeout))
+
+    def apply(self, idea: Idea, source: bytes) -> bytes:
+        """The mutable file that the idea makes of `source`, by the edits that it carries or by the coder's."""
+        return apply_idea(idea, source) if self._needs_no_coder(idea) else self.coder.apply(idea, source)
+
+    def plan(self, idea: Idea) -> str:
+        """What `apply` would do with the idea."""
+        return "make the edits that the idea carries" if self._needs_no_coder(idea) else self.coder.plan(idea)
+
+    def _needs_no_coder(self, idea: Idea) -> bool:
+        """Whether the idea's own edits are all there is to it; the editor mends those that do not fit."""
+        carries_edits = bool(idea.edits) or idea.content is not None
+        return carries_edits and not (self.choice.brings_editor or uses_editor(self.coder_section))
+
+    @property
+    def site(self) -> Site:
+        """Where the coder works."""
+        opened = self.opened
+        return Site(opened.session, self.place, opened.contract, opened.supervisor, self._tick, self._say)
 
     @cached_property
     def opened(self) -> OpenSession:
         """The open session; one that is thrown away for a plain run on a problem that has none."""
-        make = open_session if self.options.loop or has_begun(self.place) else open_temporary
-        return self._stack.enter_context(make(self.place, self.problem, self._tick))
+        if self.options.loop or has_begun(self.place):
+            made = open_session(self.place, self.problem, self._tick, takes_edits=self.waits_for_edits)
+        else:
+            made = open_temporary(self.place, self.problem, self._tick)
+        return self._stack.enter_context(made)
 
     @property
     def session(self) -> Session:
@@ -123,59 +242,29 @@ class Research:
         """Close the session, if it was opened."""
         self._stack.close()
 
-    def _sampler(self) -> tuple[Sampler, str]:
-        """How the tuner samples, and what there is to say of it: `auto` does without a library that is not there."""
-        critic = self.problem.critic
-        automatic = (self.options.critic or critic.provider) == "auto" and self.options.sampler is None
-        if automatic and importlib.util.find_spec("optuna") is None:
-            return "random", "; the tuner samples at random, as optuna is not installed"
-        return self.options.sampler or critic.sampler, ""
+    @cached_property
+    def mask(self) -> Mask:
+        """What hides the keys of this run wherever something is written."""
+        return Mask(os.environ, key_names(self.problem))
+
+    @cached_property
+    def _desk(self) -> SessionDesk:
+        return SessionDesk(lambda: self.session, prices_of(self.problem), self.mask, self._say)
+
+    def _sampler(self) -> tuple[SamplerName, str]:
+        """How the tuner samples, and what there is to say of it.
+
+        Where it is only one of several critics it does without a library that is not there.
+        """
+        provider = self.options.critic or self.problem.critic.provider
+        named = self.options.sampler or self.problem.critic.sampler or ("cmaes" if provider == "hybrid" else "tpe")
+        needed = provider in ("tuner", "hybrid") or self.options.sampler is not None
+        if needed or importlib.util.find_spec("optuna") is not None:
+            return named, ""
+        return "random", "; the tuner samples at random, as optuna is not installed" if provider == "auto" else ""
 
     def _source(self) -> str:
         """The incumbent's mutable file, or the user's while there is no session."""
         if self.is_open:
             return self.session.brief().source
         return (self.problem_file.parent / self.problem.mutable_file).read_text(errors="surrogateescape")
-
-
-class Attempt:
-    """One experiment under way: propose and apply, measure, judge and record."""
-
-    def __init__(self, research: Research, parts: Parts) -> None:
-        self._session = research.session
-        self._parts = parts
-        self._misfit = ""
-        incumbent = self._session.progress.incumbent
-        assert incumbent is not None
-        self._incumbent = incumbent
-        self.number = self._session.progress.next_number
-        self.idea: Idea | None = None
-        self.candidate: Candidate | None = None
-
-    @property
-    def beaten(self) -> float:
-        """The metric that the experiment has to beat, or had to."""
-        assert self._incumbent.metric is not None
-        return self._incumbent.metric
-
-    def prepare(self) -> None:
-        """Get an idea and make a candidate of it; edits that do not fit are judged later, as a crash."""
-        self.idea = self._session.propose(self._parts.propose)
-        try:
-            self.candidate = self._session.apply(self.idea, self._parts.apply)
-        except EditError as error:
-            self._misfit = f"edit: {error}"
-
-    def finish(self) -> Experiment | None:
-        """Measure, judge and record; None if the idea changed nothing, so that there is no experiment."""
-        assert self.idea is not None
-        if self.candidate is None and not self._misfit:
-            return None
-        measured = self._measure()
-        verdict = self._parts.judge(measured, self._incumbent)
-        return self._session.record(self.idea, self.candidate, measured, verdict)
-
-    def _measure(self) -> Measurement:
-        if self.candidate is None:
-            return Measurement(None, failure=self._misfit)
-        return self._session.measure(self.candidate, self._parts.measure)

@@ -12,19 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pytest_autoresearch.coders.base import CoderFailed, NoEdit
 from pytest_autoresearch.critics.base import Brief
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.files import replace_text
+from pytest_autoresearch.files import remove, replace_text
 from pytest_autoresearch.journal import Journal
-from pytest_autoresearch.judge import stop_reason
+from pytest_autoresearch.judge import spending_reason, stop_reason
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processes import Identity
 from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Verdict
-from pytest_autoresearch.results import ResultsTable, one_line
+from pytest_autoresearch.results import ResultsTable
+from pytest_autoresearch.text import one_line
 from pytest_autoresearch.workspace import PROBE, Workspace
 
 _LOG_TAIL = 2000
 _DESCRIPTION = 200
+_TRIES_OF_A_CODER = 2
+BY_HAND = "hand"
 
 Measure = Callable[[Candidate], Measurement]
 
@@ -32,7 +36,9 @@ Measure = Callable[[Candidate], Measurement]
 class Session:
     """A session that is open: its lock is held, its checkout stands on the incumbent.
 
-    Made by `opening.open_session`. `notices` are sentences for the user about what was found at the start.
+    Made by `opening.open_session`. `notices` are sentences for the user about what was found at the start. `edit` is a
+    change to the mutable file that somebody made by hand and that waits to be measured, None if there is none;
+    without `takes_edits` there is never one.
     """
 
     def __init__(
@@ -45,7 +51,10 @@ class Session:
         fingerprint: str,
         table: ResultsTable,
         idea_file: Path,
+        program_file: Path,
         notices: Iterable[str],
+        takes_edits: bool = False,
+        edit: bytes | None = None,
     ) -> None:
         self.tag = tag
         self.problem = problem
@@ -53,12 +62,17 @@ class Session:
         self.workspace = workspace
         self.fingerprint = fingerprint
         self.notices = tuple(notices)
+        self.edit = edit
+        self.why_nothing = ""
+        self.coder_failed = False
+        self._takes_edits = takes_edits
         self.id: str = journal.progress.beginning["session"]
         self.start: str = journal.progress.beginning["commit"]
         self.write = journal.write
         self._journal = journal
         self._table = table
-        self._idea_file = idea_file
+        self.idea_file = idea_file
+        self.program_file = program_file
         self._opened = time.monotonic()
 
     def process_started(self, what: str, number: int, process: Identity) -> None:
@@ -77,6 +91,7 @@ class Session:
         if incumbent is not None and incumbent.contract == self.fingerprint:
             return incumbent
         number = incumbent.number if incumbent else 0
+        self._keep_edit_safe()
         self.workspace.restore()
         workspace = self.workspace
         candidate = Candidate(number, workspace.tip, "", workspace.blob, workspace.incumbent)
@@ -88,6 +103,7 @@ class Session:
             self._finish(candidate, measurement, Verdict("keep", "baseline"), None)
         else:
             self.write("remeasured", number=number, metric=measurement.metric, contract=self.fingerprint)
+        self._show_edit()
         assert self.progress.incumbent is not None
         return self.progress.incumbent
 
@@ -98,6 +114,7 @@ class Session:
         """
         if self.progress.probed:
             return
+        self._keep_edit_safe()
         workspace = self.workspace
         try:
             workspace.write(PROBE)
@@ -112,12 +129,13 @@ class Session:
                 "or have been cached; make it run the file in its working directory"
             )
         self.write("probe", failure=measurement.failure)
+        self._show_edit()
 
     # --- the steps of one experiment
 
     def brief(self) -> Brief:
         """What a critic is told."""
-        incumbent = self.progress.incumbent
+        incumbent, baseline = self.progress.incumbent, self.progress.baseline
         return Brief(
             number=self.progress.next_number,
             ideas=dict(self.progress.ideas),
@@ -128,28 +146,56 @@ class Session:
             seed=zlib.crc32(self.tag.encode()),
             history=self._journal.ledger,
             contract=self.fingerprint,
+            baseline=baseline.metric if baseline else None,
+            misses=self.progress.since_keep,
+            known=lambda content: self._measured_before(self.workspace.blob_of(content)),
         )
 
     def propose(self, ask: Callable[[Brief], Idea]) -> Idea:
-        """The next idea: the one that was paid for and not used, or what the critic answers now."""
+        """The next idea: the one that was paid for and not used, or what the critic answers now.
+
+        An edit that somebody made by hand is an idea of its own.
+        """
         idea = self.progress.pending_idea
         if idea is None:
+            remove(self.idea_file)  # whoever reads it must not take the last idea for the next one
             began = time.monotonic()
-            idea = ask(self.brief())
-            idea = replace(idea, seconds=idea.seconds or round(time.monotonic() - began, 3))
-            self.write("idea", critic=idea.critic, number=self.progress.next_number, idea=idea.to_json())
+            idea = by_hand("edited by hand") if self.edit is not None else ask(self.brief())
+            tokens = idea.tokens or self.progress.spent_on_next.tokens
+            idea = replace(idea, tokens=tokens, seconds=idea.seconds or round(time.monotonic() - began, 3))
+            self.take(idea)
         self._show(idea)
         return idea
 
+    def take(self, idea: Idea) -> None:
+        """Put an idea on record: it is the next experiment's."""
+        self.write("idea", critic=idea.critic, number=self.progress.next_number, idea=idea.to_json())
+
+    def drop(self, reason: str) -> None:
+        """Put on record that nothing came of the idea, and why."""
+        self.why_nothing = reason
+        self.write("noop", number=self.progress.next_number, reason=reason)
+
     def apply(self, idea: Idea, edit: Callable[[Idea, bytes], bytes]) -> Candidate | None:
-        """The candidate that holds the idea; None if the idea changes nothing. EditError if it does not fit."""
-        if pending := self.progress.pending_candidate:
+        """The candidate that holds the idea; None if nothing came of it, and `why_nothing` says why.
+
+        EditError or ContractBroken if it cannot be made. An idea that a coder broke off with is kept, and tried again.
+        """
+        pending = self.progress.pending_candidate
+        if pending and self.edit is None:
             return self._again(pending)
-        content = edit(idea, self.workspace.incumbent)
-        blob = self.workspace.blob_of(content)
-        number = self.progress.next_number
+        self.coder_failed = False
+        try:
+            content = self._edited() if self.edit is not None else edit(idea, self.workspace.incumbent)
+        except CoderFailed as failed:
+            self._put_off(str(failed))
+            return None
+        except NoEdit as nothing:
+            self.drop(str(nothing))
+            return None
+        blob, number = self.workspace.blob_of(content), self.progress.next_number
         if blob == self.workspace.blob:
-            self.write("noop", number=number)
+            self.drop("the idea changed nothing")
             return None
         candidate = self.workspace.commit(number, content, blob, _message(idea, number))
         self.write("applied", number=number, commit=candidate.commit, parent=candidate.parent, blob=blob)
@@ -157,8 +203,7 @@ class Session:
 
     def measure(self, candidate: Candidate, run: Measure) -> Measurement:
         """The known result of a file that was measured before, or what running it gives."""
-        known = self.progress.known.get(candidate.blob)
-        if known is not None and known.contract == self.fingerprint and (found := known.measurement) is not None:
+        if (found := self._measured_before(candidate.blob)) is not None:
             return found
         self.workspace.write(candidate.content)
         return _finite(run(candidate))
@@ -175,8 +220,25 @@ class Session:
         return self._finish(candidate, measured, verdict, idea)
 
     def put_back(self) -> None:
-        """Leave the incumbent's file in place, whatever was going on."""
+        """Leave the incumbent's file in place, whatever was going on; what somebody else wrote there is kept."""
+        content = self.workspace.read()
+        if content is not None and self.is_foreign(content):
+            if self._takes_edits:
+                self.edit = content
+                return
+            self.workspace.copy_aside(content)
         self.workspace.restore()
+
+    def is_foreign(self, content: bytes) -> bool:
+        """Whether this session never made `content` the mutable file."""
+        if content in (self.workspace.incumbent, PROBE):
+            return False
+        blob, pending = self.workspace.blob_of(content), self.progress.pending_candidate
+        return blob not in self.progress.known and blob != (pending or {}).get("blob")
+
+    def spending_reason(self) -> str | None:
+        """The stop rule on tokens or money that holds now, if one does."""
+        return spending_reason(self.problem.stop, self.progress)
 
     def stop_reason(self) -> str | None:
         """The stop rule that holds now, if one does."""
@@ -189,6 +251,36 @@ class Session:
             if not self._table.agrees():
                 self._table.rebuild(self._journal.ledger.experiments())
         self._journal.close()
+
+    def _edited(self) -> bytes:
+        """The edit that was made by hand, which is taken with this."""
+        content, self.edit = self.edit, None
+        assert content is not None
+        return content
+
+    def _put_off(self, reason: str) -> None:
+        """Keep an idea that a coder broke off with for another try, and let go of it after the second one."""
+        self.coder_failed = True
+        if self.progress.uncoded + 1 >= _TRIES_OF_A_CODER:
+            self.drop(reason)
+            return
+        self.why_nothing = reason
+        self.write("uncoded", number=self.progress.next_number, reason=reason)
+
+    def _keep_edit_safe(self) -> None:
+        """Copy an edit made by hand before another file is measured in its place."""
+        if self.edit is not None and self.workspace.read() == self.edit:
+            self.workspace.copy_aside(self.edit)
+
+    def _show_edit(self) -> None:
+        """Put the edit back where it was made."""
+        if self.edit is not None:
+            self.workspace.write(self.edit)
+
+    def _measured_before(self, blob: str) -> Measurement | None:
+        """What is known of a mutable file under the same contract."""
+        known = self.progress.known.get(blob)
+        return known.measurement if known is not None and known.contract == self.fingerprint else None
 
     def _finish(self, candidate: Candidate, measured: Measurement, verdict: Verdict, idea: Idea | None) -> Experiment:
         fields: dict[str, Any] = {
@@ -205,6 +297,8 @@ class Session:
             "description": one_line(idea.hypothesis, _DESCRIPTION) if idea else "baseline",
             "exit": measured.exit,
             "machine": measured.machine,
+            "tokens": self.progress.spent_on_next.tokens,
+            "usd": round(self.progress.spent_on_next.usd, 6),
             "duplicate_of": measured.duplicate_of,
             "log_tail": measured.log_tail[-_LOG_TAIL:] if verdict.status == "crash" else "",
         }
@@ -226,7 +320,12 @@ class Session:
 
     def _show(self, idea: Idea) -> None:
         text = json.dumps(idea.to_json(), indent=2, ensure_ascii=False)
-        replace_text(self._idea_file, text + "\n")
+        replace_text(self.idea_file, text + "\n")
+
+
+def by_hand(hypothesis: str) -> Idea:
+    """The idea of somebody who edits the file and says no more than this."""
+    return Idea(hypothesis=hypothesis, critic=BY_HAND)
 
 
 def _finite(measured: Measurement) -> Measurement:

@@ -13,9 +13,28 @@ from pathlib import Path
 import pytest
 
 FOREVER = "forever"
+SAMPLERS = ("tpe", "cmaes", "random")
+CODERS = ("claude", "codex", "opencode", "editor", "external")
+LONGEST_S = 10_000_000
 _SHARED = {
-    "tag": ("NAME", "name of the session; its branch is <branch_prefix>/NAME (default: run1)"),
-    "critic": ("NAME", "who proposes: tuner, replay or auto (default: what problem.yaml says)"),
+    "tag": (
+        "NAME",
+        "name of the session; its branch is <branch_prefix>/NAME (default: that of the checkout, else run1)",
+    ),
+    "critic": (
+        "NAME",
+        "who proposes: ollama, openrouter, openai, hybrid, tuner, replay or auto (default: what problem.yaml says)",
+    ),
+    "model": ("NAME", "the model that the critic asks (default: what problem.yaml says)"),
+    "coder": (
+        "NAME",
+        "who applies an idea without edits: claude, codex, opencode, editor, or external for edits by hand "
+        "(default: what problem.yaml says)",
+    ),
+    "edit-timeout": (
+        "SECONDS",
+        "how long an edit by hand is waited for (default: coder.wait_s; else without end, 60 s where CI is set)",
+    ),
     "ideas": ("FILE", "the ideas that the critic replay proposes (default: ideas.yaml beside problem.yaml)"),
     "sampler": ("NAME", "how the critic tuner samples: tpe, cmaes or random (default: what problem.yaml says)"),
 }
@@ -29,10 +48,13 @@ class Settings:
     loop: bool
     iterations: int | None
     confirm: bool
-    tag: str
+    tag: str | None
     critic: str | None
     ideas: Path | None
     sampler: str | None
+    model: str | None
+    coder: str | None
+    edit_timeout: float | None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -55,8 +77,9 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini("autoresearch_iterations", _ITERATIONS)
     for name, (metavar, text) in _SHARED.items():
-        group.addoption(f"--autoresearch-{name}", dest=f"autoresearch_{name}", metavar=metavar, help=text)
-        parser.addini(f"autoresearch_{name}", text)
+        dest = f"autoresearch_{name.replace('-', '_')}"
+        group.addoption(f"--autoresearch-{name}", dest=dest, metavar=metavar, help=text)
+        parser.addini(dest, text)
 
 
 def add_short_iterations(parser: pytest.Parser) -> None:
@@ -75,10 +98,13 @@ def read_settings(config: pytest.Config) -> Settings:
         loop=bool(config.getoption("autoresearch")),
         iterations=None if iterations in (None, FOREVER) else int(iterations),
         confirm=bool(config.getoption("autoresearch_confirm")),
-        tag=_shared(config, "tag") or "run1",
+        tag=_shared(config, "tag"),
         critic=_shared(config, "critic"),
         ideas=Path(config.invocation_params.dir, ideas).resolve() if ideas else None,
-        sampler=_sampler(_shared(config, "sampler")),
+        sampler=_one_of(SAMPLERS, "sampler", _shared(config, "sampler")),
+        model=_shared(config, "model"),
+        coder=_one_of(CODERS, "coder", _shared(config, "coder")),
+        edit_timeout=_seconds("edit-timeout", _shared(config, "edit_timeout")),
     )
 
 
@@ -103,10 +129,21 @@ def _ini_iterations(config: pytest.Config) -> str | int | None:
         raise pytest.UsageError(f"autoresearch_iterations: {error}") from None
 
 
-def _sampler(name: str | None) -> str | None:
-    if name not in (None, "tpe", "cmaes", "random"):
-        raise pytest.UsageError(f"--autoresearch-sampler={name}: expected tpe, cmaes or random")
+def _one_of(names: tuple[str, ...], option: str, name: str | None) -> str | None:
+    if name is not None and name not in names:
+        expected = f"{', '.join(names[:-1])} or {names[-1]}"
+        raise pytest.UsageError(f"--autoresearch-{option}={name}: expected {expected}")
     return name
+
+
+def _seconds(option: str, text: str | None) -> float | None:
+    try:
+        seconds = None if text is None else float(text)
+    except ValueError:
+        seconds = -1.0
+    if seconds is not None and not 0 < seconds <= LONGEST_S:
+        raise pytest.UsageError(f"--autoresearch-{option}={text}: expected a number of seconds above 0, such as 600")
+    return seconds
 
 
 def _iterations(text: str) -> str | int:

@@ -33,7 +33,7 @@ class Workspace:
         self.path = os.path.normpath(f"{inside}/{mutable_file}")
         self.branch = branch
         self.git = Git(checkout, ceiling=checkout.parent)
-        self._ref = ref
+        self.ref = ref
         self.tip = ""
         self.blob = ""
         self.incumbent = b""
@@ -53,7 +53,7 @@ class Workspace:
             if stat.S_ISREG(found) and bool(found & 0o100) == (self._mode == "100755"):
                 self._permissions = stat.S_IMODE(found)
         self.incumbent = self.git.output("cat-file", "--filters", f"{tip}:{self.path}")
-        self._chain = self.git.ask("rev-parse", "--verify", "--quiet", self._ref) or tip
+        self._chain = self.git.ask("rev-parse", "--verify", "--quiet", self.ref) or tip
         self._who = self.git.identity()
 
     def read(self) -> bytes | None:
@@ -119,6 +119,14 @@ class Workspace:
         aside.mkdir(exist_ok=True)
         return path.rename(_free(aside, path.name))
 
+    def copy_aside(self, content: bytes) -> Path:
+        """Keep a version of the mutable file where it can be looked at."""
+        aside = self.own_directory() / "aside"
+        aside.mkdir(exist_ok=True)
+        copy = _free(aside, self.mutable.name)
+        copy.write_bytes(content)
+        return copy
+
     def blob_of(self, content: bytes) -> str:
         """The blob that git makes of `content` as the mutable file."""
         return self.git.hash_file(self.path, content)
@@ -126,7 +134,7 @@ class Workspace:
     def commit(self, number: int, content: bytes, blob: str, message: str) -> Candidate:
         """The candidate that holds `content`: a commit on the tip, beside the index, the branch where it was."""
         wanted = Commit(self.tip, Change(self.path, self._mode, blob), message, self._who)
-        commit, self._chain = self.git.commit_file(self._ref, self._chain, wanted)
+        commit, self._chain = self.git.commit_file(self.ref, self._chain, wanted)
         return Candidate(number, commit, self.tip, blob, content)
 
     def advance(self, candidate: Candidate) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from pytest_autoresearch.problem import Problem, parse_problem
+
 Idea = Mapping[str, Any]
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:randomly")
 
@@ -29,6 +31,11 @@ PROBLEM: dict[str, Any] = {
     "branch_prefix": "toy",
     "critic": {"provider": "replay"},
 }
+
+
+def problem_with(**keys: Any) -> Problem:
+    """The toy's problem with these keys, whose files are not looked for."""
+    return parse_problem(Path("problem.yaml"), json.dumps({**PROBLEM, **keys}), look=False)
 
 
 def git(directory: Path, *arguments: str) -> str:

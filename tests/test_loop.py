@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeToy
+from tests.llm.server import free_port
 from tests.support import Toy, git, properties, scores
 
 
@@ -415,24 +416,27 @@ def test_an_interrupted_session_proposes_what_an_uninterrupted_one_does(make_toy
     assert proposals[0] == proposals[1]
 
 
+def auto_without_ollama() -> dict[str, str]:
+    """`auto` on a machine on which no Ollama runs, as far as the problem knows."""
+    return {"provider": "auto", "base_url": f"http://127.0.0.1:{free_port()}/v1"}
+
+
 def test_auto_goes_on_with_the_tuner_when_the_ideas_run_out_and_says_so(make_toy: MakeToy) -> None:
     toy = make_toy(
         {"hypothesis": "by hand", "edits": [{"search": "X = 4.0", "replace": "X = 3.0"}]},
-        problem={"mutable_file": "solution.py", "runner": "python solution.py", "critic": {"provider": "auto"}},
+        problem={"mutable_file": "solution.py", "runner": "python solution.py", "critic": auto_without_ollama()},
         files={"solution.py": "X = 4.0  # search: -8..8\nprint('score:', X * X)\n"},
     )
     done = toy.run("--iterations=3")
     assert [record["critic"] for record in toy.ledger("idea")] == ["replay", "tuner", "tuner"]
-    assert (
-        "critic replay, then tuner: auto; no LLM critic in this version, and the problem ships ideas.yaml"
-        in done.stdout
-    )
+    assert "critic replay, then tuner: auto; no gemma4:e2b at ollama at http://127.0.0.1:" in done.stdout
+    assert "/v1, and the problem ships ideas.yaml" in done.stdout
     assert toy.ledger("run")[0]["critic"] == "replay, then tuner"
 
 
 def test_auto_does_without_optuna_where_it_is_not_installed_and_says_so(make_toy: MakeToy) -> None:
     toy = make_toy(
-        problem={"mutable_file": "solution.py", "runner": "python solution.py", "critic": {"provider": "auto"}},
+        problem={"mutable_file": "solution.py", "runner": "python solution.py", "critic": auto_without_ollama()},
         files={
             "solution.py": "X = 4.0  # search: -8..8\nprint('score:', X * X)\n",
             "conftest.py": "import sys\n\nsys.modules['optuna'] = None\n",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from pytest_autoresearch.records import Experiment, Idea
+from pytest_autoresearch.records import Experiment, Idea, Measurement
 
 
 class Exhausted(Exception):
@@ -20,6 +20,10 @@ class History(Protocol):
         """Each experiment whose number is greater than `after`, with its idea."""
 
 
+def _nothing_known(content: bytes) -> Measurement | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Brief:
     """What a critic is told when it is asked for an idea.
@@ -29,6 +33,10 @@ class Brief:
     incumbent's mutable file and `metric` its value under `contract`: what was measured under another one cannot be
     compared with it ('' stands for that of the last experiment). `seed` identifies the session: the same seed,
     history and number give the same idea.
+
+    `baseline` is the metric of experiment 0, `misses` the number of experiments since the last keep. `known` gives
+    what was measured of a mutable file under the same contract, None if it was not. In a `rehearsal` a critic that
+    fails says so (UserError) instead of finding a way around.
     """
 
     number: int
@@ -40,12 +48,18 @@ class Brief:
     seed: int
     history: History
     contract: str = ""
+    baseline: float | None = None
+    misses: int = 0
+    known: Callable[[bytes], Measurement | None] = _nothing_known
+    rehearsal: bool = False
 
 
 class Critic(Protocol):
     """Proposes one change at a time."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in the ledger."""
 
     def propose(self, brief: Brief) -> Idea:
         """One idea for `brief.number`; raises Exhausted if there is none, UserError if the user has to act."""

@@ -25,6 +25,8 @@ STARTUP = 7
 _WINDOW = 500
 _SPREAD = 0.2
 _CONVERGED = 1e-3
+_CORRELATED = 0.2
+_LISTED = 6
 
 
 class Sampler(Protocol):
@@ -35,6 +37,9 @@ class Sampler(Protocol):
 
     def account(self, space: Space, observations: Sequence[Observation]) -> str:
         """How the next draw comes about, in one sentence for people."""
+
+    def state(self, space: Space, observations: Sequence[Observation]) -> str:
+        """What the sampler believes at the moment, in lines that a person or a model can use."""
 
 
 def sampler_named(name: SamplerName) -> Sampler:
@@ -54,6 +59,10 @@ class Random:
     def account(self, space: Space, observations: Sequence[Observation]) -> str:
         """What a random draw rests on."""
         return "drawn uniformly at random, whatever was observed"
+
+    def state(self, space: Space, observations: Sequence[Observation]) -> str:
+        """Nothing, as it learns nothing."""
+        return "It draws uniformly at random and learns nothing from what was observed."
 
 
 class Tpe:
@@ -101,6 +110,18 @@ class Tpe:
         told = told_to_tpe(observations)
         good = math.ceil(0.1 * len(told))
         return f"drawn by TPE where the best {good} of {len(told)} observations are denser than the rest"
+
+    def state(self, space: Space, observations: Sequence[Observation]) -> str:
+        """Where the observations that TPE calls good lie, and where the rest."""
+        if not _can_model(observations):
+            return f"TPE draws at random until it has {STARTUP} observations; it has {len(observations)}."
+        told = sorted(told_to_tpe(observations), key=_rank)
+        good = math.ceil(0.1 * len(told))
+        lines = [f"TPE draws where its good observations ({good} of {len(told)}) are denser than the others:"]
+        for index, name in enumerate(space.names):
+            groups = [sorted({repr(one.values[index]) for one in part}) for part in (told[:good], told[good:])]
+            lines.append(f"- {name}: good {_listed(groups[0])}; others {_listed(groups[1])}")
+        return "\n".join(lines)
 
 
 def _can_model(observations: Sequence[Observation]) -> bool:
@@ -163,6 +184,45 @@ class CmaEs:
         told = sum(observation.proposed for observation in observations)
         account = f"drawn by CMA-ES, told {told} trials generation by generation"
         return account if len(numbers) == len(space.ranges) else f"{account} (choices without an order: {by_tpe})"
+
+    def state(self, space: Space, observations: Sequence[Observation]) -> str:
+        """Mean, step size and covariance of the search distribution: lengths are shares of each range."""
+        cmaes, numpy = _imported("cmaes"), _imported("numpy")
+        numbers = _numbers(space)
+        if not numbers:
+            return self._tpe.state(space, observations)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            optimizer = _evolved(cmaes, numpy, space, numbers, observations)
+        return _described(numpy, space, numbers, optimizer)
+
+
+def _described(numpy: Any, space: Space, numbers: list[int], optimizer: Any) -> str:
+    """The distribution from which CMA-ES draws, parameter by parameter."""
+    names = [space.names[index] for index in numbers]
+    point = list(space.to_unit(space.start))
+    for index, unit in zip(numbers, optimizer.mean, strict=True):
+        point[index] = min(1.0, max(0.0, float(unit)))
+    mean = space.from_unit(point)
+    deviations = optimizer._sigma * numpy.sqrt(numpy.diag(optimizer._C))
+    lines = [
+        f"CMA-ES after {optimizer.generation} generations of {optimizer.population_size}: "
+        f"step size {float(optimizer._sigma):.3g}. Mean, and standard deviation as a share of the range:"
+    ]
+    lines += [
+        f"- {name}: mean {mean[index]!r}, deviation {float(deviation):.3g}, range {space.ranges[index]}"
+        for name, index, deviation in zip(names, numbers, deviations, strict=True)
+    ]
+    scale = numpy.sqrt(numpy.outer(numpy.diag(optimizer._C), numpy.diag(optimizer._C)))
+    correlations = optimizer._C / scale
+    pairs = [(row, column) for row in range(len(names)) for column in range(row)]
+    strong = [(row, column) for row, column in pairs if abs(correlations[row, column]) >= _CORRELATED]
+    shown = [f"{names[row]} with {names[column]} {float(correlations[row, column]):+.2f}" for row, column in strong]
+    return "\n".join([*lines, f"Correlations: {', '.join(shown) or 'none to speak of'}."])
+
+
+def _listed(values: list[str]) -> str:
+    return ", ".join(values[:_LISTED]) + (f", … ({len(values)})" if len(values) > _LISTED else "")
 
 
 def _numbers(space: Space) -> list[int]:

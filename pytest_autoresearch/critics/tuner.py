@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from dataclasses import dataclass
 
 from pytest_autoresearch.critics.base import Brief, Exhausted
 from pytest_autoresearch.critics.literals import TunableLiteral, render, scan, template, tunable_literals
@@ -19,6 +20,21 @@ _NOTHING = (
 )
 _DRAWS = 16
 _RANDOM_DRAWS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The search over the literals of one incumbent: where they are (`here`) and what was observed."""
+
+    literals: tuple[TunableLiteral, ...]
+    space: Space
+    here: Values
+    observations: list[Observation]
+
+    @property
+    def tried(self) -> set[Values]:
+        """The combinations that are known."""
+        return {self.here, *(observation.values for observation in self.observations)}
 
 
 class Tuner:
@@ -42,6 +58,23 @@ class Tuner:
         Raises Exhausted if the file has nothing to tune or all has been tried, UserError for a comment that cannot
         be used and for a sampler that is not installed.
         """
+        view = self.view(brief)
+        draw = self._drawn(view, brief)
+        return Idea(
+            hypothesis=draw.hypothesis(),
+            thought_process=draw.thoughts(brief.metric_name, brief.lower_is_better),
+            alternatives_considered=draw.alternatives(),
+            justification=draw.justification(),
+            code_pseudocode=draw.pseudocode(),
+            risk_level=draw.risk(),
+            content=render(brief.source, view.literals, draw.parameters),
+            critic=self.name,
+            parameters=draw.parameters,
+            space=view.space.text,
+        )
+
+    def view(self, brief: Brief) -> View:
+        """The search as it stands; raises what `propose` raises for a file that cannot be searched over."""
         if brief.number <= self._notes.last:
             self._notes = Notes()
         self._notes.read(brief.history)
@@ -50,28 +83,19 @@ class Tuner:
         if space is None:
             raise Exhausted(_NOTHING)
         here = tuple(literal.value for literal in literals)
-        observations = self._notes.observed(space, here, brief)
-        draw = self._drawn(space, here, observations, brief)
-        return Idea(
-            hypothesis=draw.hypothesis(),
-            thought_process=draw.thoughts(brief.metric_name, brief.lower_is_better),
-            alternatives_considered=draw.alternatives(),
-            justification=draw.justification(),
-            code_pseudocode=draw.pseudocode(),
-            risk_level=draw.risk(),
-            content=render(brief.source, literals, draw.parameters),
-            critic=self.name,
-            parameters=draw.parameters,
-            space=space.text,
-        )
+        return View(literals, space, here, self._notes.observed(space, here, brief))
+
+    def state(self, view: View) -> str:
+        """What the sampler has made of the observations, in words."""
+        return self._sampler.state(view.space, view.observations)
 
     def _literals(self, source: str) -> tuple[TunableLiteral, ...]:
         """What can be tuned. A bad comment is for the user to mend, unless another critic has brought it in."""
         return scan(source).literals if self._notes.foreign else tunable_literals(source, self._filename)
 
-    def _drawn(self, space: Space, here: Values, observations: list[Observation], brief: Brief) -> Draw:
+    def _drawn(self, view: View, brief: Brief) -> Draw:
         """A combination that neither the incumbent has nor an experiment had."""
-        tried = {here, *(observation.values for observation in observations)}
+        space, here, observations, tried = view.space, view.here, view.observations, view.tried
         if space.size is not None and len(tried) >= space.size:
             raise Exhausted(f"every one of the {space.size} combinations has been tried")
         rejected: list[Values] = []

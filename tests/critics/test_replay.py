@@ -1,4 +1,4 @@
-"""The critic that proposes recorded ideas, and how a session comes by its critic."""
+"""The critic that proposes recorded ideas."""
 
 from __future__ import annotations
 
@@ -10,16 +10,12 @@ from typing import Any
 import pytest
 
 from pytest_autoresearch.critics.base import Brief, Exhausted
-from pytest_autoresearch.critics.choice import choose_critic
 from pytest_autoresearch.critics.replay import Replay, load_ideas
-from pytest_autoresearch.critics.tuner import Tuner
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.ledger import Ledger
-from pytest_autoresearch.problem import CriticSection
 from pytest_autoresearch.records import Edit, Experiment, Idea
 
 TUNABLE = "RATE = 0.1  # search: 0.001..1 log\n"
-NOTHING_TO_TUNE = "def solve():\n    return 0.1\n"
 
 
 class NoHistory:
@@ -201,72 +197,3 @@ def test_a_file_that_is_not_there_or_no_text_is_refused_by_name(tmp_path: Path) 
     (tmp_path / "latin.yaml").write_bytes(b"- hypothesis: caf\xe9\n")
     with pytest.raises(UserError, match=r"latin\.yaml: cannot be read"):
         load_ideas(tmp_path / "latin.yaml")
-
-
-# --- choice
-
-
-def refused(ideas: Path, asked: str | None = None, source: str = TUNABLE, **section: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        choose_critic(CriticSection(**section), asked, ideas, source, Tuner("tpe"))
-    return str(caught.value)
-
-
-def test_what_the_problem_names_is_chosen_and_what_was_asked_for_wins(ideas: Path) -> None:
-    named = choose_critic(CriticSection(provider="replay"), None, ideas, TUNABLE, Tuner("tpe"))
-    assert (named.critic.name, named.why, named.vram_gb) == ("replay", "named by problem.yaml", 0)
-    asked = choose_critic(CriticSection(provider="replay"), "tuner", ideas, TUNABLE, Tuner("random"))
-    assert (asked.critic.name, asked.why) == ("tuner", "named by --autoresearch-critic")
-    assert choose_critic(CriticSection(enabled=False), "replay", ideas, "", Tuner("tpe")).critic.name == "replay"
-
-
-@pytest.mark.parametrize("provider", ["ollama", "openrouter", "openai", "hybrid"])
-def test_an_llm_critic_is_refused_when_it_is_selected_with_what_there_is_instead(ideas: Path, provider: str) -> None:
-    rest = f"the critic {provider!r} is not available in this version; choose one with --autoresearch-critic: tuner"
-    assert refused(ideas, provider=provider).startswith(f"problem.yaml: {rest}")
-    assert refused(ideas, provider).startswith(f"--autoresearch-critic: {rest}")
-
-
-def test_a_critic_that_is_switched_off_or_unknown_is_refused_with_the_option_to_use(ideas: Path) -> None:
-    assert refused(ideas, enabled=False).startswith("critic.enabled is false, and edits by hand are not available")
-    assert refused(ideas, "gpt").startswith("--autoresearch-critic: there is no critic 'gpt'; choose one with")
-    assert "tuner, replay or auto" in refused(ideas, enabled=False)
-
-
-def test_a_tuner_without_anything_to_tune_says_what_to_write(ideas: Path) -> None:
-    said = refused(ideas, "tuner", source=NOTHING_TO_TUNE)
-    assert said.startswith("the mutable file has no literal to tune; add one at its top level")
-
-
-def test_auto_replays_what_the_problem_ships(ideas: Path) -> None:
-    choice = choose_critic(CriticSection(provider="auto"), None, ideas, NOTHING_TO_TUNE, Tuner("tpe"))
-    assert choice.critic.name == "replay, then tuner"
-    assert choice.why == "auto; no LLM critic in this version, and the problem ships ideas.yaml"
-    assert choice.critic.propose(brief(source=NOTHING_TO_TUNE)).hypothesis == "idea 1"
-
-
-def test_auto_tunes_where_there_is_something_to_tune(tmp_path: Path) -> None:
-    choice = choose_critic(CriticSection(provider="auto"), None, tmp_path / "ideas.yaml", TUNABLE, Tuner("random"))
-    assert choice.critic.name == "tuner"
-    assert "no ideas.yaml, and the mutable file has literals to tune" in choice.why
-
-
-def test_auto_without_ideas_and_literals_is_refused_with_both_ways_out(tmp_path: Path) -> None:
-    said = refused(tmp_path / "ideas.yaml", "auto", source=NOTHING_TO_TUNE)
-    assert said.startswith(
-        f"auto finds no critic: no LLM critic in this version, no {tmp_path / 'ideas.yaml'}, and no"
-    )
-
-
-def test_once_the_ideas_are_used_up_the_tuner_takes_over_under_its_own_name(ideas: Path) -> None:
-    relay = choose_critic(CriticSection(provider="auto"), None, ideas, TUNABLE, Tuner("random")).critic
-    assert relay.propose(brief({"replay": 2})).critic == "replay"
-    idea = relay.propose(brief({"replay": 3}, number=4))
-    assert idea.critic == "tuner"
-    assert idea.parameters.keys() == {"RATE"}
-
-
-def test_the_relay_ends_when_the_incumbent_has_nothing_to_tune(ideas: Path) -> None:
-    relay = choose_critic(CriticSection(provider="auto"), None, ideas, TUNABLE, Tuner("tpe")).critic
-    with pytest.raises(Exhausted, match=r"^all 3 ideas .* tried, and the incumbent has no literal to tune$"):
-        relay.propose(brief({"replay": 3}, source=NOTHING_TO_TUNE))

@@ -1,0 +1,1 @@
+"""Who applies an idea that carries no edits."""

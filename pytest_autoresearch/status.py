@@ -1,0 +1,68 @@
+"""Where a session stands, read from its ledger without opening it: it may be running."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.ledger import Ledger
+from pytest_autoresearch.lock import holder
+from pytest_autoresearch.place import Place
+from pytest_autoresearch.problem import Problem
+from pytest_autoresearch.progress import Progress
+from pytest_autoresearch.records import Experiment
+from pytest_autoresearch.text import one_line
+
+_LAST = 5
+_DESCRIPTION = 100
+
+
+def status_lines(place: Place, problem: Problem) -> Iterator[str]:
+    """The state of the session at `place` in lines for people; UserError if there is none."""
+    ledger = Ledger(place.records / "ledger.jsonl")
+    if not ledger.path.exists():
+        raise UserError(
+            f"there is no session {place.branch} yet; start one: pytest --autoresearch --autoresearch-confirm "
+            f"{place.home / place.problem_path}"
+        )
+    progress, last = Progress(), deque[Experiment](maxlen=_LAST)
+    for kind, line in ledger.lines():
+        progress.take(kind, line)
+        if kind == "result" and progress.last is not None:
+            last.append(progress.last)
+    running = holder(place.records)
+    yield f"session {place.branch}: {f'running, {running}' if running else 'not running'}"
+    yield f"checkout: {_checkout(place, progress)}"
+    yield from _standing(problem, progress)
+    yield from _under_way(progress)
+    for done in last:
+        value = "-" if done.metric is None else f"{done.metric:.6g}"
+        yield f"{done.number:5} {done.status:8} {value:>12}  {one_line(done.description, _DESCRIPTION)}"
+
+
+def _checkout(place: Place, progress: Progress) -> Path:
+    recorded = None if place.is_at_home else progress.checkout
+    return (Path(recorded) if recorded else place.checkout) / place.inside
+
+
+def _standing(problem: Problem, progress: Progress) -> Iterator[str]:
+    counts, baseline, best = progress.counts, progress.baseline, progress.incumbent
+    if baseline is None or best is None:
+        yield "no baseline yet"
+        return
+    yield (
+        f"{max(0, progress.next_number - 1)} experiments: {counts['keep'] - 1} kept, {counts['discard']} discarded, "
+        f"{counts['crash']} crashed; {progress.since_keep} since the last keep"
+    )
+    yield f"{problem.metric_name}: {baseline.metric:.6g} → {best.metric:.6g} (experiment {best.number})"
+    if progress.spent.tokens:
+        yield f"models: {progress.spent.tokens:,} tokens, USD {progress.spent.usd:.4g}"
+
+
+def _under_way(progress: Progress) -> Iterator[str]:
+    idea = progress.pending_idea
+    if idea is not None:
+        state = "applied" if progress.pending_candidate else "proposed"
+        yield f"under way: experiment {progress.next_number}, {state}: {one_line(idea.hypothesis, _DESCRIPTION)}"

@@ -1,0 +1,25 @@
+"""Texts for models, agents and people, rendered from the templates beside the code that uses them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jinja2
+
+
+@functools.cache
+def _environment(package: str) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader(f"pytest_autoresearch.{package}"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+        autoescape=False,  # plain text and Markdown, not HTML
+    )
+
+
+def render(package: str, template: str, **values: Any) -> str:
+    """The template of that name in the folder `templates` of a subpackage, filled in."""
+    return _environment(package).get_template(template).render(**values)

@@ -33,11 +33,15 @@ class Mask:
         found = {value for name, value in environment.items() if key_like(name) or name in named}
         self.values = tuple(sorted(filter(_is_secret, found), key=lambda value: (-len(value), value)))
 
-    def text(self, text: str) -> str:
-        """`text` with each such value, and whatever has the form of a well-known kind of key, hidden."""
+    def known(self, text: str) -> str:
+        """`text` with each such value hidden, and nothing else touched: it may be code."""
         for value in self.values:
             text = text.replace(value, HIDDEN)
-        return _FORMS.sub(HIDDEN, text)
+        return text
+
+    def text(self, text: str) -> str:
+        """`text` with each such value, and whatever has the form of a well-known kind of key, hidden."""
+        return _FORMS.sub(HIDDEN, self.known(text))
 
     def data(self, data: Any) -> Any:
         """The same for every text in plain JSON values."""

@@ -13,6 +13,7 @@ from pytest_autoresearch.llm.fault import Fault
 from pytest_autoresearch.llm.model import Desk, LanguageModel
 from pytest_autoresearch.llm.spending import Price, Prices, Usage, estimated_tokens
 from pytest_autoresearch.llm.wire import Wire, is_listening
+from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.sections import CriticSection
 
@@ -24,12 +25,13 @@ _TOKENS_AN_EXPERIMENT = 60
 class Models:
     """The models that the problem names; `asked` is the critic's model if the user asked for another one."""
 
-    def __init__(self, problem: Problem, provider: str, asked: str | None, desk: Desk) -> None:
+    def __init__(self, problem: Problem, provider: str, asked: str | None, desk: Desk, mask: Mask) -> None:
         self._problem = problem
         self._provider_name = provider
         self._provider: ProviderName = _server(provider, problem.critic)
         self._asked = asked
         self._desk = desk
+        self._mask = mask
 
     @property
     def endpoint(self) -> Endpoint:
@@ -75,7 +77,7 @@ class Models:
         try:
             listed = self.critic.models()
         except Fault as fault:
-            raise UserError(fault.text) from None
+            raise UserError(self._mask.text(fault.text)) from None
         if endpoint.provider == "ollama" and not has_model(endpoint.model, listed):
             have = ", ".join(sorted(listed)[:10]) or "none"
             raise UserError(
@@ -130,7 +132,7 @@ class Models:
     def _model(self, endpoint: Endpoint) -> LanguageModel:
         section = self._problem.critic
         sampling = Sampling(section.temperature, section.max_tokens, section.thinking)
-        return LanguageModel(endpoint, sampling, section.timeout_s, self._desk)
+        return LanguageModel(endpoint, sampling, section.timeout_s, self._desk, self._mask)
 
 
 def prices_of(problem: Problem) -> Prices:

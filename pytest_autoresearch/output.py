@@ -70,39 +70,44 @@ class BoundedLog:
 
 
 class MaskedStream:
-    """Hides values in bytes that come in pieces; what may be the beginning of one is held back until it is known."""
+    """Hides values in bytes that come in pieces, wherever the cuts are; the longest one that begins somewhere counts.
+
+    What may be the beginning of a value is held back until it is known whether it is one.
+    """
 
     def __init__(self, values: Iterable[bytes]) -> None:
         self._values = tuple(sorted(filter(None, values), key=len, reverse=True))
         self._longest = max(map(len, self._values), default=0)
+        self._pattern = re.compile(b"|".join(map(re.escape, self._values)))
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
         """What can be passed on of `data` and of what was held back."""
         if not self._values:
             return data
-        text = self._hidden(self._held + data)
-        start = len(text) - self._beginning(text)
-        self._held = text[start:]
-        return text[:start]
+        text, position, passed = self._held + data, 0, []
+        found = any(value in text for value in self._values)
+        while True:
+            end = self._beginning(text, position)
+            match = self._pattern.search(text, position) if found else None
+            if match is None or match.start() >= end:
+                break
+            passed += [text[position : match.start()], HIDDEN.encode()]
+            position = match.end()
+        self._held = text[end:]
+        return b"".join([*passed, text[position:end]])
 
     def finish(self) -> bytes:
         """What was held back to the end."""
         rest, self._held = self._held, b""
-        return rest
+        return self._pattern.sub(HIDDEN.encode(), rest) if self._values else rest
 
-    def _hidden(self, text: bytes) -> bytes:
-        for value in self._values:
-            text = text.replace(value, HIDDEN.encode())
-        return text
-
-    def _beginning(self, text: bytes) -> int:
-        """How many of the last bytes may be the beginning of a value."""
-        for size in range(min(self._longest - 1, len(text)), 0, -1):
-            end = text[-size:]
-            if any(value.startswith(end) for value in self._values):
-                return size
-        return 0
+    def _beginning(self, text: bytes, position: int) -> int:
+        """Where, from `position` on, the text ends in what may become a value; its length if nowhere."""
+        for start in range(max(position, len(text) - self._longest + 1), len(text)):
+            if any(value.startswith(text[start:]) for value in self._values):
+                return start
+        return len(text)
 
 
 class LastMatches:

@@ -35,10 +35,10 @@ from pytest_autoresearch.models import Models, prices_of
 from pytest_autoresearch.opening import OpenSession, has_begun, open_session, open_temporary
 from pytest_autoresearch.place import Place, find_place
 from pytest_autoresearch.problem import Problem, key_names, load_problem
-from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Verdict
+from pytest_autoresearch.records import BY_HAND, Candidate, Experiment, Idea, Measurement, Verdict
 from pytest_autoresearch.runner import Tick
 from pytest_autoresearch.sections import CoderSection
-from pytest_autoresearch.session import BY_HAND, Session
+from pytest_autoresearch.session import Session
 
 GATE = Path(".autoresearch", "loop_confirmed")
 
@@ -105,7 +105,9 @@ class Research:
     def models(self) -> Models:
         """The language models; none is asked before there is something to ask."""
         provider = self.options.critic or self.problem.critic.provider
-        return self._stack.enter_context(closing(Models(self.problem, provider, self.options.model, self._desk)))
+        return self._stack.enter_context(
+            closing(Models(self.problem, provider, self.options.model, self._desk, self.mask))
+        )
 
     @cached_property
     def choice(self) -> Choice:
@@ -147,7 +149,8 @@ class Research:
             return "coder external: edits by hand, in the session's checkout"
         if self.choice.brings_editor or uses_editor(section):
             return "coder editor: the critic's model, or coder.model, makes the edits"
-        return f"coder {section.agent}: {shlex.join(command_of(section))}" if section.enabled else ""
+        name = "command" if section.command is not None else section.agent
+        return f"coder {name}: {shlex.join(command_of(section))}" if section.enabled else ""
 
     @property
     def estimate_in_words(self) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
+if TYPE_CHECKING:
+    import jinja2
 
 
 @functools.cache
 def _environment(package: str) -> jinja2.Environment:
+    import jinja2  # a session that renders nothing does not pay for it
+
     return jinja2.Environment(
         loader=jinja2.PackageLoader(f"pytest_autoresearch.{package}"),
         undefined=jinja2.StrictUndefined,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from xml.etree import ElementTree
 from pytest_autoresearch.problem import Problem, parse_problem
 
 Idea = Mapping[str, Any]
+TSP = Path(__file__).parent.parent / "examples" / "tsp_heuristic"
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:randomly")
+COMMAND = (sys.executable, "-m", "pytest_autoresearch")
 
 PROBLEM: dict[str, Any] = {
     "objective": "make the score small",
@@ -59,6 +62,7 @@ class Toy:
     problem: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     inside: str = "."
+    prefix: str = "toy"
 
     def __post_init__(self) -> None:
         self.project.mkdir(parents=True, exist_ok=True)
@@ -76,11 +80,11 @@ class Toy:
 
     @property
     def checkout(self) -> Path:
-        return self.directory / ".autoresearch" / "toy-run1" / self.inside
+        return self.directory / ".autoresearch" / f"{self.prefix}-run1" / self.inside
 
     @property
     def records(self) -> Path:
-        return self.directory / ".git" / "autoresearch" / "toy" / "run1"
+        return self.directory / ".git" / "autoresearch" / self.prefix / "run1"
 
     def write(self, name: str, content: str) -> None:
         path = self.project / name
@@ -106,7 +110,7 @@ class Toy:
     def branch(self) -> list[str]:
         """The commits on the session's branch, first to last, from the one it began with."""
         start = self.ledger("begin")[0]["commit"]
-        return [start, *git(self.directory, "rev-list", "--reverse", f"{start}..toy/run1").split()]
+        return [start, *git(self.directory, "rev-list", "--reverse", f"{start}..{self.prefix}/run1").split()]
 
     def user_status(self) -> str:
         return git(self.directory, "status", "--porcelain")
@@ -141,6 +145,23 @@ class Toy:
             text=True,
             start_new_session=True,
         )
+
+
+def tsp(directory: Path, **sections: Any) -> Toy:
+    """The shipped example with other sections instead of its critic and recorded ideas."""
+    files = {file.name: file.read_text() for file in TSP.glob("*.py")}
+    text = (TSP / "problem.yaml").read_text().split("critic:")[0]
+    files["problem.yaml"] = text + "".join(f"{name}: {json.dumps(section)}\n" for name, section in sections.items())
+    return Toy(directory, files=files, inside="tsp", prefix="tsp")
+
+
+def commands(directory: Path) -> str:
+    """A `PATH` on which `pytest` and `pytest-autoresearch` are this interpreter's; they are made in `directory`."""
+    directory.mkdir()
+    for name, command in (("pytest", PYTEST), ("pytest-autoresearch", COMMAND)):
+        (directory / name).write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+        (directory / name).chmod(0o755)
+    return f"{directory}{os.pathsep}{os.environ['PATH']}"
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pytest_autoresearch.llm.reply import Reply
 from pytest_autoresearch.text import head, one_line
 
 _FENCED = re.compile(r"```[\w+-]*[ \t]*\n(.*?)(?:\n```|\Z)", re.DOTALL)
+_HALVES = re.compile("[\ud800-\udfff]")
 _STARTS = 40
 _SHOWN_BACK = 6000
 _SAID = 200
@@ -103,8 +104,17 @@ def find_object(text: str) -> dict[str, Any]:
             problems.append("its JSON is nested too deeply")
         else:
             if isinstance(found, dict):
-                return found
+                return {str(key): whole_characters(value) for key, value in found.items()}
     raise Invalid(problems[0] if problems else "there is no JSON object in it")
+
+
+def whole_characters(data: Any) -> Any:
+    """JSON values without halves of characters, which `\\ud83d` alone stands for and no file can hold."""
+    if isinstance(data, str):
+        return _HALVES.sub("\ufffd", data)
+    if isinstance(data, dict):
+        return {key: whole_characters(value) for key, value in data.items()}
+    return [whole_characters(value) for value in data] if isinstance(data, list) else data
 
 
 def fenced(text: str) -> list[str]:

@@ -9,11 +9,17 @@ from typing import Any, Literal
 
 from pytest_autoresearch.llm.endpoint import Endpoint
 
-Format = Literal["json_schema", "json_object", "prompt"]
+Format = Literal["json_schema", "json_object_schema", "json_object", "prompt"]
 Limit = Literal["max_tokens", "max_completion_tokens"]
 
-_LOWER: Mapping[Format, Format] = {"json_schema": "json_object", "json_object": "prompt"}
-_FORMAT = re.compile(r"response_format|json_?schema|json_?object|structured.?output|grammar|guided", re.IGNORECASE)
+_LOWER: Mapping[Format, Format] = {
+    "json_schema": "json_object_schema",
+    "json_object_schema": "json_object",
+    "json_object": "prompt",
+}
+_FORMAT = re.compile(
+    r"response_format|json[ _]?schema|json[ _]?object|structured.?output|grammar|guided", re.IGNORECASE
+)
 _REASONING = re.compile(r"reasoning|chat_template_kwargs|enable_thinking|\bthink", re.IGNORECASE)
 
 
@@ -38,7 +44,8 @@ class Sampling:
 class Dialect:
     """The optional parts of a request that a server is known, or hoped, to take.
 
-    The schema travels as `format` says: enforced by the server, as a promise of JSON, or in the prompt alone.
+    The schema travels as `format` says: enforced by the server (as OpenAI has it, or beside `json_object` as llama.cpp
+    has it), as a promise of some JSON, or in the prompt alone.
     """
 
     format: Format = "json_schema"
@@ -54,6 +61,8 @@ class Dialect:
         if self.format == "json_schema":
             schema = {"name": shape.name, "strict": True, "schema": shape.schema}
             arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif self.format == "json_object_schema":
+            arguments["response_format"] = {"type": "json_object", "schema": shape.schema}
         elif self.format == "json_object":
             arguments["response_format"] = {"type": "json_object"}
         if self.reasoning and (extra := reasoning_toggle(endpoint, sampling.thinking)):

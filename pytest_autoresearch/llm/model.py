@@ -16,6 +16,7 @@ from pytest_autoresearch.llm.fault import Fault
 from pytest_autoresearch.llm.reply import Reply, read_reply
 from pytest_autoresearch.llm.spending import Usage, estimated_tokens
 from pytest_autoresearch.llm.wire import Wire
+from pytest_autoresearch.masking import Mask
 
 TRIES = 3
 _FIRST_PAUSE_S = 1.0
@@ -64,7 +65,7 @@ class Desk(Protocol):
 
 
 class LanguageModel:
-    """Asks one model.
+    """Asks one model. Whatever a server says is freed of keys by `mask` before anybody sees it.
 
     A question has at most three tries; one, while the server has not answered since the last time it failed.
     """
@@ -75,12 +76,15 @@ class LanguageModel:
         sampling: Sampling,
         timeout_s: float,
         desk: Desk,
+        mask: Mask,
+        *,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.endpoint = endpoint
         self.sampling = sampling
         self._timeout_s = timeout_s
         self._desk = desk
+        self._mask = mask
         self._dialect = Dialect()
         self._proven = False
         self._pause = pause
@@ -98,7 +102,7 @@ class LanguageModel:
                 reply = self._understood(role, messages, shape)
             except Fault as fault:
                 pause = self._pause_after(fault, TRIES - left)
-                if not left or not fault.passing or pause > self._timeout_s:
+                if not left or not fault.passing or (fault.wait_s or 0.0) > self._timeout_s:
                     self._tries = 1
                     self._dialect, self._proven = before
                     raise
@@ -186,9 +190,11 @@ class LanguageModel:
         try:
             body = self._line().complete({**arguments, "messages": sent})
             reply = read_reply(body, self.endpoint)
-        except Fault as fault:
+            reply = reply.masked(self._mask.known)
+        except Fault as raw:
+            fault = raw.masked(self._mask.text)
             self._desk.book(replace(call, fault=fault, seconds=_since(began)))
-            raise
+            raise fault from None
         usage = reply.usage or _estimate(sent, reply)
         self._desk.book(replace(call, reply=reply, usage=usage, seconds=_since(began)))
         return reply

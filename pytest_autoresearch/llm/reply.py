@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -39,6 +40,16 @@ class Reply:
     model: str = ""
     usage: Usage | None = None
     raw: str = ""
+
+    def masked(self, hide: Callable[[str], str]) -> Reply:
+        """The same with its texts made safe to put on record."""
+        return replace(
+            self,
+            content=hide(self.content),
+            reasoning=hide(self.reasoning),
+            refusal=hide(self.refusal),
+            raw=hide(self.raw),
+        )
 
 
 def read_reply(body: bytes, endpoint: Endpoint) -> Reply:

@@ -19,6 +19,8 @@ from pytest_autoresearch.text import one_line
 
 _LARGEST = 8 << 20
 _SAID = 300
+# What a wrong key is told under 400: by Gemini, and by litellm's proxy without a database (litellm #12273).
+_WRONG_KEY = re.compile(r"api[ _-]?key|master key|no connected db", re.IGNORECASE)
 _LIBRARY = re.compile(r"(openai|httpx2?|httpcore2?)\b")
 
 T = TypeVar("T")
@@ -96,15 +98,14 @@ class Wire:
             return within(self._timeout_s, work)
         except TimeoutError:
             self.close()
-            raise Fault(
-                "timeout",
-                f"{self._endpoint.place} did not answer within {self._timeout_s:g} s (critic.timeout_s)",
-                passing=True,
-            ) from None
+            said = f"did not answer within {self._timeout_s:g} s (critic.timeout_s)"
+            fault = Fault("timeout", f"{self._endpoint.place} {said}", passing=True)
         except Exception as error:
             if isinstance(error, Fault) or not _is_the_wires(error):
                 raise
-            raise translate(error, self._endpoint) from None
+            fault = translate(error, self._endpoint)
+        # raised out here, without what the server said as its context: it may have a key in it
+        raise fault
 
 
 def within(seconds: float, work: Callable[[threading.Event], T]) -> T:
@@ -167,7 +168,8 @@ def translate(error: Exception, endpoint: Endpoint) -> Fault:
 
 def status_fault(status: int, said: str, wait_s: float | None, endpoint: Endpoint) -> Fault:
     """What an HTTP status means; `said` is the server's own explanation."""
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+    wrong_key = status == HTTPStatus.BAD_REQUEST and _WRONG_KEY.search(said)
+    if wrong_key or status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         whose = (
             f"the key in {endpoint.key_env}" if endpoint.key_env else "a request without a key (critic.api_key_env)"
         )

@@ -34,7 +34,7 @@ def chosen(ideas: Path, asked: str | None = None, source: str = TUNABLE, **secti
     """The critic of a problem with that section; no Ollama answers unless the section says where."""
     nowhere = {"base_url": f"http://127.0.0.1:{free_port()}/v1"}
     problem, desk = problem_with(critic={**nowhere, **section}), OpenDesk()
-    models = Models(problem, asked or problem.critic.provider, None, desk)
+    models = Models(problem, asked or problem.critic.provider, None, desk, Mask({}))
     kit = Kit(problem, models, Mask({}), desk, Tuner("random"), ideas, source, with_edits=False)
     return choose_critic(kit, asked)
 

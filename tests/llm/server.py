@@ -38,6 +38,12 @@ class Asked:
         """How an answer of a certain form is asked for."""
         return str(self.body.get("response_format", {}).get("type", "prompt"))
 
+    @property
+    def enforces_schema(self) -> bool:
+        """Whether the server is to keep to a schema."""
+        form = self.body.get("response_format", {})
+        return "json_schema" in form or "schema" in form
+
 
 Behaviour = Callable[[BaseHTTPRequestHandler, Asked], None]
 Script = Callable[[Asked], Behaviour]
@@ -171,9 +177,9 @@ class ScriptedServer:
         return [asked for asked in self.asked if asked.path == "/v1/chat/completions"]
 
     def behave(self, handler: BaseHTTPRequestHandler, asked: Asked) -> None:
-        if self.key is not None and asked.headers.get("Authorization") != f"Bearer {self.key}":
-            status(401, f"wrong key {asked.headers.get('Authorization')}")(handler, asked)
-        elif asked.path in ("/v1/chat/completions", "/v1/responses"):
+        if self.key is not None and asked.headers.get("authorization") != f"Bearer {self.key}":
+            status(401, f"wrong key {asked.headers.get('authorization')}")(handler, asked)
+        elif asked.path.partition("?")[0] in ("/v1/chat/completions", "/v1/responses", "/v1/messages"):
             self._next(asked)(handler, asked)
         elif asked.path == "/v1/models":
             listed = [{"id": name, "object": "model", "created": 1, "owned_by": "x"} for name in self.models]
@@ -204,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve(json.loads(data or b"null"))
 
     def _serve(self, content: Any) -> None:
-        asked = Asked(self.command, self.path, dict(self.headers), content)
+        asked = Asked(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, content)
         self.owner.asked.append(asked)
         with suppress(OSError):
             self.owner.behave(self, asked)

@@ -14,7 +14,14 @@ from tests.llm.server import Asked, Behaviour, idea, say
 ROOT = Path(__file__).parent.parent.parent
 IDEAS = ROOT / "examples" / "tsp_heuristic" / "ideas.yaml"
 # What is left to try once the recorded ideas are in: a literal and the values to give it, one after the other.
-LITERALS = (("STARTS", "10"), ("KICKS", "20"), ("KICKS", "60"), ("STARTS", "50"), ("KICKS", "120"), ("KICKS", "200"))
+LITERALS = (
+    ("STARTS", "10"),
+    ("KICKS", "20"),
+    ("KICKS", "60"),
+    ("OR_OPT_SEGMENT", "2"),
+    ("KICKS", "120"),
+    ("KICKS", "200"),
+)
 
 
 class TspModel:

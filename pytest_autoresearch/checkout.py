@@ -166,15 +166,18 @@ def _clear(git: Git, path: Path) -> None:
         path.rename(aside)
 
 
-def check_checkout(place: Place, path: Path) -> None:
-    """UserError if the session's branch is checked out anywhere but at `path`, or something else is there."""
+def check_checkout(place: Place, path: Path, *, on_any_branch: bool) -> None:
+    """UserError if the session's branch is checked out anywhere but at `path`, or something else is there.
+
+    What is there may be `on_any_branch` where it is known who left it so.
+    """
     for other, branch in Git(place.home).worktrees():
         if branch == place.branch and other.resolve() != path.resolve():
             raise UserError(
                 f"branch {place.branch} is checked out in {other}; free it (git -C {other} switch --detach) "
                 "or start another session with --autoresearch-tag"
             )
-        if other.resolve() == path.resolve() and path.exists() and branch != place.branch:
+        if other.resolve() == path.resolve() and path.exists() and branch != place.branch and not on_any_branch:
             raise UserError(
                 f"{path} is the checkout of session {place.branch}, but not on its branch; "
                 f"put it back: git -C {path} switch {place.branch}"
@@ -229,8 +232,8 @@ def own_paths(project: Path) -> dict[str, Path]:
 
 def keep_out_of_git(place: Place, problem: Problem) -> None:
     """Name what a session leaves in `info/exclude`, by anchored lines, once."""
-    names = [*(f"{view}*" for view in VIEWS), f"{OWN}/", *map(_literal, (*problem.artifacts, *problem.link))]
-    inside = "" if str(place.inside) == "." else f"{_literal(str(place.inside))}/"
+    names = [*(f"{view}*" for view in VIEWS), f"{OWN}/", *map(literal, (*problem.artifacts, *problem.link))]
+    inside = "" if str(place.inside) == "." else f"{literal(str(place.inside))}/"
     lines = [f"/{CHECKOUTS}/", *(f"/{inside}{name}" for name in names)]
     exclude = place.common / "info" / "exclude"
     exclude.parent.mkdir(exist_ok=True)
@@ -248,5 +251,6 @@ def _append_missing(file: Path, lines: Iterable[str]) -> None:
             stream.write(break_first + "\n".join(missing) + "\n")
 
 
-def _literal(path: str) -> str:
+def literal(path: str) -> str:
+    """A line of an exclude file that means this path alone (gitignore(5), "Pattern format")."""
     return re.sub(r"([\\*?\[\]!# ])", r"\\\1", path)

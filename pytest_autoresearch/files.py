@@ -23,7 +23,13 @@ def open_new(path: Path) -> BinaryIO:
 
 def replace_text(path: Path, text: str) -> None:
     """Make `text` the file at `path` in one step; what no encoding can hold is escaped."""
+    replace_bytes(path, text.encode(errors="backslashreplace"))
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Make `content` the file at `path` in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
     with open_new(fresh) as file:
-        file.write(text.encode(errors="backslashreplace"))
+        file.write(content)
     fresh.replace(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from pytest_autoresearch import __version__, checkout
+from pytest_autoresearch.coders.fence import Fence
 from pytest_autoresearch.contract import Contract, Origin, Pristine
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.git import Git
@@ -24,7 +25,7 @@ from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.place import Place
 from pytest_autoresearch.problem import Problem, key_names, load_problem
 from pytest_autoresearch.processes import Supervisor, sweep
-from pytest_autoresearch.recovery import recover
+from pytest_autoresearch.recovery import EDIT, recover
 from pytest_autoresearch.results import ResultsTable
 from pytest_autoresearch.runner import Runner, Tick
 from pytest_autoresearch.session import Session
@@ -129,7 +130,8 @@ def _checkout(place: Place, journal: Journal) -> Path:
     path = checkout.find_own(place, Path(progress.checkout) if progress.checkout else None)
     if place.is_at_home and progress.checkout is None:
         checkout.settle_at_home(place, progress.beginning["commit"])
-    checkout.check_checkout(place, path)
+    # a coder that was killed together with us may have switched; `recover` undoes what it did
+    checkout.check_checkout(place, path, on_any_branch=Fence.stands(place.records))
     if not checkout.is_own(place, path) or (progress.checkout is None and not place.is_at_home):
         tip = progress.incumbent.commit if progress.incumbent else progress.beginning["commit"]
         checkout.make_checkout(place, path, tip)
@@ -175,6 +177,7 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
         table=table,
         idea_file=views["next_idea.json"],
         program_file=views["program.md"],
+        edit_file=ground.records / EDIT,
         notices=[*([] if problem == users else [_OTHER_PROBLEM]), *found.notices],
         takes_edits=ground.takes_edits,
         edit=found.edit,

@@ -14,6 +14,8 @@ from pytest_autoresearch.progress import Progress
 from pytest_autoresearch.results import ResultsTable
 from pytest_autoresearch.workspace import PROBE, BranchMoved, Workspace
 
+EDIT = "edit"
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -47,6 +49,8 @@ def recover(
         notices += _coder(journal, workspace, records)
         _branch(journal, workspace)
     edit = _mutable_file(progress, workspace, takes_edits)
+    if takes_edits:
+        edit = _edit(records / EDIT, workspace, edit)
     _readonly_files(contract, workspace)
     if not table.agrees() and (kept := table.rebuild(journal.ledger.experiments())):
         notices.append(f"{table.path.name} was edited; it is rebuilt, and your version is {kept}")
@@ -106,6 +110,15 @@ def _mutable_file(progress: Progress, workspace: Workspace, takes_edits: bool) -
         f"{workspace.mutable} holds a change that this session did not make. To have it measured: "
         f"pytest-autoresearch run. To be rid of it: git -C {workspace.checkout} checkout -- {workspace.path}"
     )
+
+
+def _edit(kept: Path, workspace: Workspace, edit: bytes | None) -> bytes | None:
+    """The edit by hand in whose place something else was measured when we were killed, put back; or a newer one."""
+    if edit is None and kept.exists():
+        edit = kept.read_bytes()
+        workspace.write(edit)
+    kept.unlink(missing_ok=True)
+    return edit
 
 
 def _readonly_files(contract: Contract, workspace: Workspace) -> None:

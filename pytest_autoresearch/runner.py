@@ -141,8 +141,7 @@ class Runner:
 
     def _logs(self, candidate: Candidate) -> Path:
         """Where this run's log goes; `run.log` beside the problem always names the last one."""
-        directory = self._workspace.own_directory() / "logs"
-        directory.mkdir(exist_ok=True)
+        directory = self._workspace.own_directory("logs")
         rotate(directory)
         log = directory / f"run-{candidate.commit[:7]}.log"
         fresh = self._run_log.with_name(f"{self._run_log.name}.new")

@@ -15,12 +15,12 @@ from typing import Any
 from pytest_autoresearch.coders.base import CoderFailed, NoEdit
 from pytest_autoresearch.critics.base import Brief
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.files import remove, replace_text
+from pytest_autoresearch.files import remove, replace_bytes, replace_text
 from pytest_autoresearch.journal import Journal
 from pytest_autoresearch.judge import spending_reason, stop_reason
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processes import Identity
-from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Verdict
+from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Verdict, by_hand
 from pytest_autoresearch.results import ResultsTable
 from pytest_autoresearch.text import one_line
 from pytest_autoresearch.workspace import PROBE, Workspace
@@ -28,7 +28,6 @@ from pytest_autoresearch.workspace import PROBE, Workspace
 _LOG_TAIL = 2000
 _DESCRIPTION = 200
 _TRIES_OF_A_CODER = 2
-BY_HAND = "hand"
 
 Measure = Callable[[Candidate], Measurement]
 
@@ -52,6 +51,7 @@ class Session:
         table: ResultsTable,
         idea_file: Path,
         program_file: Path,
+        edit_file: Path,
         notices: Iterable[str],
         takes_edits: bool = False,
         edit: bytes | None = None,
@@ -73,6 +73,7 @@ class Session:
         self._table = table
         self.idea_file = idea_file
         self.program_file = program_file
+        self._edit_file = edit_file
         self._opened = time.monotonic()
 
     def process_started(self, what: str, number: int, process: Identity) -> None:
@@ -95,7 +96,7 @@ class Session:
         self.workspace.restore()
         workspace = self.workspace
         candidate = Candidate(number, workspace.tip, "", workspace.blob, workspace.incumbent)
-        measurement = measure(candidate)
+        measurement = self._run(candidate, measure)
         if measurement.metric is None:
             tail = f"\nThe end of its log:\n{measurement.log_tail.rstrip()}" if measurement.log_tail.strip() else ""
             raise UserError(f"the baseline gives no metric: {measurement.failure}{tail}")
@@ -117,8 +118,7 @@ class Session:
         self._keep_edit_safe()
         workspace = self.workspace
         try:
-            workspace.write(PROBE)
-            measurement = measure(Candidate(0, workspace.tip, "", "", PROBE))
+            measurement = self._run(Candidate(0, workspace.tip, "", "", PROBE), measure)
         finally:
             workspace.restore()
         baseline = self.progress.baseline
@@ -205,8 +205,7 @@ class Session:
         """The known result of a file that was measured before, or what running it gives."""
         if (found := self._measured_before(candidate.blob)) is not None:
             return found
-        self.workspace.write(candidate.content)
-        return _finite(run(candidate))
+        return _finite(self._run(candidate, run))
 
     def record(self, idea: Idea, candidate: Candidate | None, measured: Measurement, verdict: Verdict) -> Experiment:
         """Put the result on disk, then advance the branch or restore the file.
@@ -267,15 +266,29 @@ class Session:
         self.why_nothing = reason
         self.write("uncoded", number=self.progress.next_number, reason=reason)
 
+    def _run(self, candidate: Candidate, run: Measure) -> Measurement:
+        """Run the candidate; what somebody writes in its place meanwhile, or did in the moment before, is kept."""
+        self._keep_what_came(candidate)
+        self.workspace.write(candidate.content)
+        measured = run(candidate)
+        self._keep_what_came(candidate)
+        return measured
+
+    def _keep_what_came(self, candidate: Candidate) -> None:
+        content = self.workspace.read()
+        if content is not None and content not in (candidate.content, self.edit) and self.is_foreign(content):
+            self.workspace.copy_aside(content)
+
     def _keep_edit_safe(self) -> None:
-        """Copy an edit made by hand before another file is measured in its place."""
-        if self.edit is not None and self.workspace.read() == self.edit:
-            self.workspace.copy_aside(self.edit)
+        """Keep an edit made by hand where the next start finds it, before another file is measured in its place."""
+        if self.edit is not None:
+            replace_bytes(self._edit_file, self.edit)
 
     def _show_edit(self) -> None:
         """Put the edit back where it was made."""
         if self.edit is not None:
             self.workspace.write(self.edit)
+            self._edit_file.unlink(missing_ok=True)
 
     def _measured_before(self, blob: str) -> Measurement | None:
         """What is known of a mutable file under the same contract."""
@@ -321,11 +334,6 @@ class Session:
     def _show(self, idea: Idea) -> None:
         text = json.dumps(idea.to_json(), indent=2, ensure_ascii=False)
         replace_text(self.idea_file, text + "\n")
-
-
-def by_hand(hypothesis: str) -> Idea:
-    """The idea of somebody who edits the file and says no more than this."""
-    return Idea(hypothesis=hypothesis, critic=BY_HAND)
 
 
 def _finite(measured: Measurement) -> Measurement:

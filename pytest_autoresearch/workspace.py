@@ -57,10 +57,10 @@ class Workspace:
         self._who = self.git.identity()
 
     def read(self) -> bytes | None:
-        """The mutable file as it is; None if it is not there."""
+        """The mutable file as it is; None if it is not there, or is nothing that can be read to an end."""
         try:
-            return self.mutable.read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return self.mutable.read_bytes() if self.mutable.is_file() else None
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return None
 
     def write(self, content: bytes) -> None:
@@ -91,10 +91,9 @@ class Workspace:
             mode = self.mutable.lstat().st_mode
         except OSError:
             return False
-        real = self.mutable.resolve() == self.checkout.resolve() / self.path
-        return (
-            real and stat.S_ISREG(mode) and stat.S_IMODE(mode) == self._permissions and self.read() == self.incumbent
-        )
+        if not stat.S_ISREG(mode) or stat.S_IMODE(mode) != self._permissions:
+            return False
+        return self.mutable.resolve() == self.checkout.resolve() / self.path and self.read() == self.incumbent
 
     def _clear_way(self) -> None:
         """Directories from the checkout's top to the mutable file; what stands in their place is put aside."""
@@ -105,24 +104,29 @@ class Workspace:
                     self.put_aside(place)
                 place.mkdir()
 
-    def own_directory(self) -> Path:
-        """The directory beside `problem.yaml` that is ours."""
-        directory = self.project / OWN
-        if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
-            directory.rename(_free(self.project, f"{OWN}-aside"))
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory
+    def own_directory(self, name: str = ".") -> Path:
+        """The directory beside `problem.yaml` that is ours, or the one called `name` in it.
+
+        What stands in its place is moved out of the way, a link above all: old files in it are deleted.
+        """
+        place = self.project
+        for part in (OWN, *Path(name).parts):
+            place = place / part
+            if place.is_symlink() or (place.exists() and not place.is_dir()):
+                place.rename(_free(place.parent, f"{part}-aside"))
+            place.mkdir(parents=True, exist_ok=True)
+        return place
 
     def put_aside(self, path: Path) -> Path:
         """Move something that should not be where it is to a place where it can be looked at."""
-        aside = self.own_directory() / "aside"
-        aside.mkdir(exist_ok=True)
+        if path in (self.project, *self.project.parents):  # ours is in it, or is going to be
+            return path.rename(_free(path.parent, f"{path.name}-aside"))
+        aside = self.own_directory("aside")
         return path.rename(_free(aside, path.name))
 
     def copy_aside(self, content: bytes) -> Path:
         """Keep a version of the mutable file where it can be looked at."""
-        aside = self.own_directory() / "aside"
-        aside.mkdir(exist_ok=True)
+        aside = self.own_directory("aside")
         copy = _free(aside, self.mutable.name)
         copy.write_bytes(content)
         return copy

@@ -116,6 +116,8 @@ class AgentCoder:
     def _judged(self, outcome: Outcome, edited: bytes | None, findings: Findings, log: Path) -> bytes:
         for undone in findings.undone:
             self._site.say(f"coder {self.name}: undone: {undone}")
+        for lost in findings.lost:
+            self._site.say(f"coder {self.name}: changed {lost}, which git ignores and which cannot be put back")
         if findings.breaches:
             names = ", ".join(findings.breaches[:_SHOWN])
             raise ContractBroken(f"the coder {self.name} changed {names}, which was put back")
@@ -147,8 +149,7 @@ class AgentCoder:
 
     def _log(self) -> Path:
         """Where this run's log goes; of the others the youngest are kept."""
-        directory = self._site.directory / "coder_logs"
-        directory.mkdir(exist_ok=True)
+        directory = self._site.workspace.own_directory("coder_logs")
         for old in sorted(directory.glob("*.log"))[: -(LOGS_KEPT - 1)]:
             old.unlink(missing_ok=True)
         stamp = time.strftime("%Y%m%dT%H%M%S")

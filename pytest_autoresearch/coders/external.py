@@ -51,16 +51,13 @@ class HandEdits:
             self._sleep(left, lambda now: self._site.tick(stage, now - began))
 
     def _settled(self) -> bytes | None:
-        """What somebody wrote, unless it still changes; None if the file is the incumbent's, or gone."""
+        """What somebody wrote; None if the file is the incumbent's, is gone, or still changes."""
         workspace = self._site.workspace
         content = workspace.read()
-        while content is not None and content != workspace.incumbent:
-            time.sleep(_SETTLE_S)
-            again = workspace.read()
-            if again == content:
-                return content
-            content = again
-        return None
+        if content is None or content == workspace.incumbent:
+            return None
+        time.sleep(_SETTLE_S)
+        return content if workspace.read() == content else None
 
     def _sleep(self, seconds: float, tick: Callable[[float], None]) -> None:
         until = time.monotonic() + seconds

@@ -6,57 +6,81 @@ It lasts until it is taken down: after a kill the next start finds it and puts b
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from pytest_autoresearch.coders.fence_files import FileFence
-from pytest_autoresearch.coders.fence_git import Findings, GitFence, coder_identity
+from pytest_autoresearch.coders.fence_files import Difference, FileFence, is_real, move
+from pytest_autoresearch.coders.fence_git import Findings, GitFence
+from pytest_autoresearch.coders.fence_traces import Traces
+from pytest_autoresearch.git import GitError
+from pytest_autoresearch.text import one_line
 from pytest_autoresearch.workspace import OWN, Workspace
 
 _STATE = "state.json"
 _ASIDES = 20
+_SUFFIX = "-coder"
+_SHOWN = 300
 
 
 class Fence:
     """The fence around the checkout of `workspace`; what has to outlive a kill is in the directory `place`."""
 
-    def __init__(self, workspace: Workspace, place: Path, files: FileFence, git: GitFence) -> None:
+    def __init__(self, workspace: Workspace, place: Path, token: str) -> None:
         self._workspace = workspace
         self._place = place
-        self._files = files
-        self._git = git
+        self._traces = Traces(token, place / "trace")
+        inside = workspace.project.relative_to(workspace.checkout)
+        self._left_out = {".git", OWN, str(inside / OWN), workspace.path}
+        own = (f"refs/heads/{workspace.branch}", workspace.ref)
+        self._git = GitFence(workspace.git, own, self._traces, place)
+        self._files = FileFence(workspace.checkout, self._includes, place / "files", workspace.git)
 
     @classmethod
     def put_up(cls, workspace: Workspace, records: Path) -> Fence:
-        """A fence around what is there now, with its state on disk."""
+        """A fence around what is there now, with its state on disk; one that still stands is dealt with first."""
+        if left := cls.left_standing(workspace, records):
+            left.restore()
+            left.take_down()
         place, fresh = _place(records), _place(records).with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        files = FileFence.around(workspace.git, workspace.tip, fresh)
-        own = (f"refs/heads/{workspace.branch}", workspace.ref)
-        git = GitFence.around(workspace.git, fresh, own, uuid.uuid4().hex[:12])
-        (fresh / _STATE).write_text(json.dumps({"files": files.to_json(), "git": git.to_json()}))
+        fence = cls(workspace, fresh, uuid.uuid4().hex[:12])
+        fence._survey()
         shutil.rmtree(place, ignore_errors=True)
         fresh.rename(place)
         return cls._standing(workspace, place)
 
+    @staticmethod
+    def stands(records: Path) -> bool:
+        """Whether there is the fence of a coder that was interrupted together with us."""
+        return (_place(records) / _STATE).exists()
+
     @classmethod
     def left_standing(cls, workspace: Workspace, records: Path) -> Fence | None:
         """The fence of a coder that was interrupted together with us, None if there was none."""
-        place = _place(records)
-        return cls._standing(workspace, place) if (place / _STATE).exists() else None
+        return cls._standing(workspace, _place(records)) if cls.stands(records) else None
 
     @classmethod
     def _standing(cls, workspace: Workspace, place: Path) -> Fence:
         state = json.loads((place / _STATE).read_text())
-        files = FileFence.from_json(workspace.git, place, state["files"])
-        return cls(workspace, place, files, GitFence.from_json(workspace.git, place, state["git"]))
+        fence = cls(workspace, place, state["token"])
+        fence._files.load(state["files"])
+        fence._git.load(state["git"])
+        return fence
+
+    def _survey(self) -> None:
+        self._files.survey()
+        self._git.survey()
+        state = {"token": self._traces.token, "files": self._files.state(), "git": self._git.state()}
+        (self._place / _STATE).write_text(json.dumps(state))
 
     def variables(self, environment: Mapping[str, str]) -> dict[str, str]:
         """What the coder's environment needs, for its traces in git to be told apart."""
-        return coder_identity(self._git.token, environment)
+        return self._traces.variables(environment)
 
     def restore(self, readonly: Collection[str] = ()) -> Findings:
         """Put back everything but the mutable file; what the coder left there is kept in our own directory.
@@ -65,47 +89,65 @@ class Fence:
         Python.
         """
         aside = self._aside()
-        git = self._git.restore(aside)
-        found = self._files.differences(but=self._workspace.path)
-        old = [one for one in found if one.kind != "new"]
-        lost = {one.path for one in old if not self._files.undo(one, aside)}
-        by_products = self._by_products([one.path for one in found]) - set(readonly)
-        for new in (one for one in found if one.kind == "new"):
-            self._files.undo(new, aside)
-        self._files.remove_empty_directories()
+        git = self._git.restore(aside / "git")
+        found = self._files.differences()
+        lost = self._files.undo(found, aside / "files")
         if not any(aside.iterdir()):
             aside.rmdir()
-        breaches = [one.path for one in found if one.path not in by_products]
-        return Findings([*git.breaches, *(_named(path, path in lost) for path in breaches)], git.undone)
+        by_products = self._by_products(found) - set(readonly)
+        breaches = [one.path for one in found if one.kind != "directory" and one.path not in by_products]
+        named = [f"{path} (which cannot be put back)" if path in lost else path for path in breaches]
+        return Findings(_shown([*git.breaches, *named]), _shown(git.undone), _shown(sorted(by_products & lost)))
 
     def take_down(self) -> None:
         """The coder is gone, and everything is in its place."""
         shutil.rmtree(self._place, ignore_errors=True)
 
-    def _by_products(self, paths: list[str]) -> set[str]:
+    def _includes(self, path: str) -> bool:
+        return path not in self._left_out
+
+    def _by_products(self, found: list[Difference]) -> set[str]:
         """Those of the paths that git ignores, and compiled Python."""
+        paths = [one.path for one in found]
         compiled = {path for path in paths if path.endswith(".pyc")}
-        if not paths:
+        asked, git = "\0".join(paths).encode(errors="surrogateescape"), self._workspace.git
+        if not asked:
             return compiled
-        asked = "\0".join(paths).encode(errors="surrogateescape")
-        ignored = self._workspace.git.matching("check-ignore", "-z", "--stdin", stdin=asked)
-        return compiled | set(ignored)
+        try:
+            # with the index git would say nothing at all of what is in a submodule
+            ignored = {*git.matching("check-ignore", "--no-index", "-z", "--stdin", stdin=asked)}
+        except GitError:
+            return compiled
+        return compiled | (ignored - {*git.listed("ls-files", "-z")} if ignored else ignored)
 
     def _aside(self) -> Path:
         """A new directory for what is put aside; the oldest of twenty gives way."""
-        aside = self._workspace.project / OWN / "aside"
-        aside.mkdir(parents=True, exist_ok=True)
-        kept = sorted(aside.glob("*-coder"))
+        aside = self._own_directory() / "aside"
+        if aside.is_symlink() or not aside.is_dir():
+            if os.path.lexists(aside):
+                move(aside, aside.with_name("aside.was"))
+            aside.mkdir()
+        names = (path.name.removesuffix(_SUFFIX) for path in aside.glob(f"*{_SUFFIX}"))
+        kept = sorted(int(name) for name in names if name.isdecimal())
         for old in kept[: len(kept) - _ASIDES + 1]:
-            shutil.rmtree(old, ignore_errors=True)
-        number = int(kept[-1].name.split("-")[0]) + 1 if kept else 0
-        place = aside / f"{number:04}-coder"
+            shutil.rmtree(aside / f"{old:04}{_SUFFIX}", ignore_errors=True)
+        place = aside / f"{kept[-1] + 1 if kept else 0:04}{_SUFFIX}"
         place.mkdir()
         return place
 
+    def _own_directory(self) -> Path:
+        """Our own directory; at the top of the checkout where something stands in the way to the one that is ours."""
+        workspace = self._workspace
+        if is_real(workspace.checkout, workspace.project.relative_to(workspace.checkout)):
+            with suppress(OSError):
+                return workspace.own_directory()
+        own = workspace.checkout / OWN
+        own.mkdir(exist_ok=True)
+        return own
 
-def _named(path: str, lost: bool) -> str:
-    return f"{path} (which cannot be put back)" if lost else path
+
+def _shown(texts: list[str]) -> list[str]:
+    return [one_line(text, _SHOWN) for text in texts]
 
 
 def _place(records: Path) -> Path:

@@ -1,184 +1,240 @@
-"""The files of a checkout before a coder was in it, and what is different afterwards."""
+"""The files of a directory before a coder was there, and what is different afterwards."""
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pytest_autoresearch.files import remove
 from pytest_autoresearch.git import Git, GitError
-from pytest_autoresearch.workspace import OWN
 
 _SAVED_SIZE = 256 << 10
 _SAVED_TOTAL = 32 << 20
+_COPY, _NAME = "copy-", "name-"
 
-Kind = Literal["new", "changed", "gone"]
+Kind = Literal["new", "directory", "changed", "gone"]
 Mark = list[Any]  # a JSON list: type and permissions, then what tells one content from another
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A path that is not as it was."""
+    """A path that is not as it was; a "directory" is there or gone, and no more to be told of it."""
 
     path: str
     kind: Kind
 
 
 class FileFence:
-    """What was in the checkout at `git.directory`, whose commit is `tip`.
+    """What was below `top`, as far as `includes` says yes to its path.
 
-    Copies of what git does not hold are in `copies`. Our own directory and git's are left out; no link is followed.
+    What `git` holds it gives back; what it does not, or what there is without a `git`, is in `copies`: as a copy, or
+    where that were too much as a second name of the file, which outlasts all but a change in place. No link is
+    followed, and no repository within is looked into.
     """
 
-    def __init__(self, git: Git, tip: str, copies: Path, marks: dict[str, Mark], saved: dict[str, str]) -> None:
-        self._git = git
-        self._top = git.directory
-        self._tip = tip
+    def __init__(self, top: Path, includes: Callable[[str], bool], copies: Path, git: Git | None) -> None:
+        self._top = top
+        self._includes = includes
         self._copies = copies
-        self._marks = marks
-        self._saved = saved
+        self._git = git
+        self._marks: dict[str, Mark] = {}
+        self._saved: dict[str, str] = {}
 
-    @classmethod
-    def around(cls, git: Git, tip: str, copies: Path) -> FileFence:
+    def survey(self) -> None:
         """Take down what is there now."""
-        fence = cls(git, tip, copies, survey(git.directory), {})
-        fence._save()
-        return fence
-
-    @classmethod
-    def from_json(cls, git: Git, copies: Path, data: dict[str, Any]) -> FileFence:
-        """What `to_json` wrote."""
-        return cls(git, data["tip"], copies, data["marks"], data["saved"])
-
-    def to_json(self) -> dict[str, Any]:
-        """What was taken down, as plain JSON values."""
-        return {"tip": self._tip, "marks": self._marks, "saved": self._saved}
-
-    def differences(self, but: str) -> list[Difference]:
-        """What is different now, but for the file `but`; a file whose content came to the same is not."""
-        now = survey(self._top)
-        found = [Difference(path, self._kind(path, now)) for path in sorted(self._marks.keys() | now.keys())]
-        return [one for one in found if one.path != but and self._differs(one, now)]
-
-    def undo(self, difference: Difference, aside: Path) -> bool:
-        """Make the path what it was, with what is there now put `aside`; whether that can be done."""
-        place = self._top / difference.path
-        if difference.kind == "new":
-            _move(place, aside / difference.path)
-            return True
-        content = self._content(difference.path)
-        if content is None:
-            return False
-        if os.path.lexists(place):
-            _move(place, aside / difference.path)
-        self._write(place, content, self._marks[difference.path])
-        return True
-
-    def remove_empty_directories(self) -> None:
-        """Take away the directories that were not there and have nothing in them."""
-        for path, mark in sorted(survey(self._top).items(), reverse=True):
-            if path not in self._marks and mark[0] == "directory" and not any((self._top / path).iterdir()):
-                (self._top / path).rmdir()
-
-    def _kind(self, path: str, now: dict[str, Mark]) -> Kind:
-        if path not in self._marks:
-            return "new"
-        return "changed" if path in now else "gone"
-
-    def _differs(self, difference: Difference, now: dict[str, Mark]) -> bool:
-        path = difference.path
-        before, after = self._marks.get(path), now.get(path)
-        if difference.kind == "new":
-            return after is not None and after[0] != "directory"
-        if difference.kind == "gone" or before is None or after is None or before[:2] != after[:2]:
-            return True
-        if before == after or before[0] != "file":
-            return before != after
-        return self._content(path) != (self._top / path).read_bytes()
-
-    def _save(self) -> None:
-        """Copy what git could not give back, as far as it is small."""
-        tracked = set(self._git.listed("ls-files", "-z"))
-        dirty = set(self._git.listed("ls-files", "--modified", "-z"))
+        self._copies.mkdir(exist_ok=True)
+        self._marks = self._now()
+        given = _given_back(self._git) if self._git else frozenset[str]()
         total = 0
         for path, mark in self._marks.items():
-            if mark[0] != "file" or (path in tracked and path not in dirty):
+            if mark[0] != "file" or path in given:
                 continue
-            if mark[2] > _SAVED_SIZE or total + mark[2] > _SAVED_TOTAL:
-                continue
-            total += mark[2]
-            name = str(len(self._saved))
-            shutil.copyfile(self._top / path, self._copies / name)
-            self._saved[path] = name
+            small = self._git is None or (mark[2] <= _SAVED_SIZE and total + mark[2] <= _SAVED_TOTAL)
+            total += mark[2] if small else 0
+            name, self._saved[path] = f"{_COPY if small else _NAME}{len(self._saved)}", ""
+            with suppress(OSError):
+                (shutil.copyfile if small else os.link)(self._top / path, self._copies / name)
+                self._saved[path] = name
+                self._marks[path] = mark if small else _mark(self._top / path)
 
-    def _content(self, path: str) -> bytes | None:
-        """What the file or link held, None if nobody knows."""
-        mark = self._marks[path]
-        if mark[0] == "link":
-            return os.fsencode(mark[2])
-        if mark[0] == "directory":
-            return b""
-        if path in self._saved:
-            return (self._copies / self._saved[path]).read_bytes()
-        try:
-            return self._git.output("cat-file", "--filters", f"{self._tip}:{path}")
-        except GitError:
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave."""
+        self._marks, self._saved = state["marks"], state["saved"]
+
+    def state(self) -> dict[str, Any]:
+        """What was taken down, as plain JSON values."""
+        return {"marks": self._marks, "saved": self._saved}
+
+    def differences(self) -> list[Difference]:
+        """What is different now; a file whose content came to the same is not."""
+        self._open_directories()
+        now = self._now()
+        return [Difference(path, kind) for path in sorted(self._marks.keys() | now) if (kind := self._kind(path, now))]
+
+    def undo(self, found: list[Difference], aside: Path) -> set[str]:
+        """Make everything what it was, with what is there now put `aside`; the paths for which that cannot be done.
+
+        What is new goes first, lest it tell git what to ignore or how files are stored; then directories come back,
+        so that no path leads out through a link, and what tells git how to store files before the files.
+        """
+        new = {self._outermost(one.path) for one in found if one.path not in self._marks}
+        self._top.mkdir(parents=True, exist_ok=True)
+        lost = {path for path in sorted(new) if not _done(move, self._top / path, aside / path)}
+        old = sorted((one.path for one in found if one.path in self._marks), key=self._turn)
+        return lost | {path for path in old if not _done(self._give_back, path, aside / path)}
+
+    def copy_of(self, path: str) -> Path | None:
+        """The copy of a file; None if there is none, or if it was changed together with the file that it is."""
+        if not self._saved.get(path):
             return None
+        copy = self._copies / self._saved[path]
+        return copy if copy.name.startswith(_COPY) or _mark(copy)[2:5] == self._marks[path][2:5] else None
 
-    def _write(self, place: Path, content: bytes, mark: Mark) -> None:
-        for parent in reversed(place.relative_to(self._top).parents):
-            directory = self._top / parent
-            if directory.is_symlink() or not directory.is_dir():
-                remove(directory)
-                directory.mkdir()
-        if mark[0] == "link":
-            place.symlink_to(os.fsdecode(content))
-        elif mark[0] == "directory":
-            place.mkdir(exist_ok=True)
-        else:
-            place.write_bytes(content)
+    # --- what is different
+
+    def _kind(self, path: str, now: dict[str, Mark]) -> Kind | None:
+        before, after = self._marks.get(path), now.get(path)
+        if before is None or after is None:
+            mark = before or now[path]
+            return "directory" if mark[0] == "directory" else "new" if before is None else "gone"
+        return None if before == after or (before[:2] == after[:2] and self._is_same(path)) else "changed"
+
+    def _is_same(self, path: str) -> bool:
+        """Whether a file holds what it held; its times do not say so."""
+        place = self._top / path
+        if self._marks[path][0] != "file":
+            return False
+        with suppress(OSError, GitError):
+            if copy := self.copy_of(path):
+                return filecmp.cmp(copy, place, shallow=False)
+            return self._from_git(path) == place.read_bytes()
+        return False
+
+    def _now(self) -> dict[str, Mark]:
+        return dict(self._walk())
+
+    def _walk(self) -> Iterator[tuple[str, Mark]]:
+        waiting = [""]
+        while waiting:
+            directory = waiting.pop()
+            try:
+                names = sorted(entry.name for entry in os.scandir(self._top / directory))
+            except OSError:
+                continue
+            for path in (f"{directory}{name}" for name in names):
+                try:
+                    mark = _mark(self._top / path) if self._includes(path) else None
+                except OSError:  # somebody else's, and gone by now
+                    continue
+                if mark is not None:
+                    yield path, mark
+                    if mark[0] == "directory":
+                        waiting.append(f"{path}/")
+
+    def _open_directories(self) -> None:
+        """Directories have the permissions that they had, so that their files can be seen and moved."""
+        for path, mark in self._marks.items():
+            place = self._top / path
+            with suppress(OSError):
+                if mark[0] == "directory" and _mark(place)[:1] == mark[:1] and self._is_real(path):
+                    place.chmod(mark[1])
+
+    # --- how it comes back
+
+    def _turn(self, path: str) -> tuple[bool, bool, str]:
+        return self._marks[path][0] != "directory", "/.git" not in f"/{path}", path
+
+    def _outermost(self, path: str) -> str:
+        """The outermost of the paths that lead to a new one which was no directory either."""
+        parts = Path(path).parts
+        outer = (str(Path(*parts[:count])) for count in range(1, len(parts)))
+        return next((one for one in outer if self._marks.get(one, [""])[0] != "directory"), path)
+
+    def _give_back(self, path: str, aside: Path) -> None:
+        """Make the path what it was; OSError or GitError, before anything is done, if nobody knows what that is."""
+        place, mark = self._top / path, self._marks[path]
+        if not self._is_real(path):
+            raise NotADirectoryError(path)
+        there = _mark(place) if os.path.lexists(place) else None
+        if there and there[0] == mark[0] and (there[2:] == mark[2:] or self._is_same(path)):
+            place.chmod(mark[1])
+            return
+        write = self._writer(path)
+        if there:
+            move(place, aside)
+        write(place)
+        if mark[0] != "link":
             place.chmod(mark[1])
 
+    def _writer(self, path: str) -> Callable[[Path], object]:
+        """What writes the path as it was; OSError or GitError if nothing can."""
+        mark = self._marks[path]
+        if mark[0] == "link":
+            return lambda place: place.symlink_to(mark[2])
+        if mark[0] == "directory":
+            return Path.mkdir
+        if copy := self.copy_of(path):
+            return partial(os.link if copy.name.startswith(_NAME) else shutil.copyfile, copy)
+        content = self._from_git(path)
+        return lambda place: place.write_bytes(content)
 
-def survey(top: Path) -> dict[str, Mark]:
-    """Each path below `top` with a mark that changes with it."""
-    return {os.path.relpath(path, top): _mark(path) for path in _walk(top)}
+    def _from_git(self, path: str) -> bytes:
+        """What git holds, as a checkout has it; GitError if it holds nothing of that name."""
+        if self._git is None or path in self._saved:
+            raise FileNotFoundError(path)
+        return self._git.output("cat-file", "--filters", f":0:{path}")
+
+    def _is_real(self, path: str) -> bool:
+        """Whether no link leads to a path."""
+        return is_real(self._top, Path(path).parent)
 
 
-def _walk(top: Path) -> Iterator[str]:
-    waiting = [str(top)]
-    while waiting:
-        try:
-            entries = sorted(os.scandir(waiting.pop()), key=lambda entry: entry.name)
-        except OSError:
-            continue
-        for entry in entries:
-            if entry.name in (".git", OWN):
-                continue
-            yield entry.path
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(entry.path)
+def is_real(top: Path, inside: Path) -> bool:
+    """Whether no link below `top` leads to the directory `inside` it."""
+    return not any((top / one).is_symlink() for one in (inside, *inside.parents)[:-1])
 
 
-def _mark(path: str) -> Mark:
-    found = os.lstat(path)
+def move(place: Path, target: Path) -> None:
+    """Move what is there to `target`, or beside it if something is there already; to another disk as well."""
+    free, number = target, 0
+    while os.path.lexists(free):
+        number += 1
+        free = target.with_name(f"{target.name}.{number}")
+    free.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_dir() and not place.is_symlink():
+        place.chmod(stat.S_IMODE(place.stat().st_mode) | stat.S_IRWXU)
+    shutil.move(place, free)
+
+
+def _done(step: Callable[..., None], *arguments: object) -> bool:
+    """Whether a step could be taken."""
+    try:
+        step(*arguments)
+    except (OSError, GitError):
+        return False
+    return True
+
+
+def _given_back(git: Git) -> frozenset[str]:
+    """The paths whose content git holds: tracked, not changed, and neither assumed unchanged nor skipped."""
+    looked_at = {entry[2:] for entry in git.listed("ls-files", "-v", "-z") if entry.startswith("H ")}
+    return frozenset(looked_at - {*git.listed("ls-files", "--modified", "-z")})
+
+
+def _mark(path: Path) -> Mark:
+    found = path.lstat()
     permissions = stat.S_IMODE(found.st_mode)
     if stat.S_ISLNK(found.st_mode):
-        return ["link", 0, str(Path(path).readlink())]
+        return ["link", 0, str(path.readlink())]
     if stat.S_ISDIR(found.st_mode):
-        return ["directory", 0]
-    kind = "file" if stat.S_ISREG(found.st_mode) else "other"
-    return [kind, permissions, found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
-
-
-def _move(place: Path, target: Path) -> None:
-    """Move what is there, unless it went away together with the directory that it was in."""
-    if not os.path.lexists(place):
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    place.rename(target)
+        return ["repository" if path.name == ".git" else "directory", permissions]
+    if stat.S_ISREG(found.st_mode):
+        return ["file", permissions, found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
+    return ["other", permissions, found.st_ino]

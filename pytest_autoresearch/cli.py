@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,55 +13,90 @@ from pytest_autoresearch import __version__
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.settings import CODERS, SAMPLERS, default_problem
 
-_FAILED, _USAGE = 1, 4
+CRITICS = ("ollama", "openrouter", "openai", "hybrid", "tuner", "replay", "auto")
+_FAILED, _INTERRUPTED, _USAGE = 1, 2, 4
+_EXIT_CODES = (
+    "Exit codes: 0 if the command did what it is for, 1 if it could not and said why, 2 if it was interrupted, 4 for "
+    "options that cannot be. Results are on stdout, everything else is on stderr."
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code: 0 if it did what it is for, 1 if it could not, 4 for options that cannot be."""
     parsed = parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without → gets to see everything else
     try:
         return int(parsed.command(parsed))
     except UserError as error:
-        print(f"pytest-autoresearch: {error}", file=sys.stderr)
+        _complain(str(error))
         return _FAILED
     except KeyboardInterrupt:
-        print("pytest-autoresearch: interrupted; what was under way is on record", file=sys.stderr)
-        return 2
+        _complain("interrupted")
+        return _INTERRUPTED
 
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     top = _Parser(
         prog="pytest-autoresearch",
-        description="Drive an autoresearch session by hand, one step at a time. The loop: pytest --autoresearch.",
+        description=(
+            "Drive an autoresearch session by hand, one step at a time. The loop that takes these steps by itself is "
+            "pytest --autoresearch; both go on with the same session."
+        ),
+        epilog=_EXIT_CODES,
     )
     top.add_argument("--version", action="version", version=f"pytest-autoresearch {__version__}")
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
-    _add_init(commands.add_parser("init", help="make a repository for a problem, whose checkout is the session's"))
-    status = commands.add_parser("status", help="say where a session stands")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, text: str, more: str = "") -> argparse.ArgumentParser:
+        description = f"{text[0].upper()}{text[1:]}.{more and ' '}{more}"
+        return commands.add_parser(name, help=text, description=description)
+
+    _add_init(
+        command(
+            "init",
+            "make a repository for a problem, whose checkout is the session's",
+            "It holds a copy of problem.yaml and of what lies beside it. Nothing is overwritten.",
+        )
+    )
+    status = command("status", "say where a session stands", "It may be running.")
     _add_session(status)
     status.set_defaults(command=_status)
-    propose = commands.add_parser("propose", help="ask the critic for the next idea")
-    propose.add_argument("--dry-run", action="store_true", help="show the idea and put nothing on record")
-    apply = commands.add_parser("apply", help="have the coder make the edit of the idea")
+    propose = command("propose", "ask the critic for the next idea", "It is written to next_idea.json.")
+    propose.add_argument("--dry-run", action="store_true", help="show an idea and do not make it the next one")
+    apply = command("apply", "have the coder make the edit of the idea")
     apply.add_argument("--dry-run", action="store_true", help="print the exact command and run nothing")
-    run = commands.add_parser("run", help="measure the edit that is there, judge it and put it on record")
-    run.add_argument("--message", "-m", metavar="TEXT", help="what was tried, in a line")
-    reset = commands.add_parser("reset", help="put the best experiment's file back and drop what is under way")
+    run = command(
+        "run",
+        "measure the edit that is there, judge it and put it on record",
+        "The first time the baseline is measured too.",
+    )
+    run.add_argument("-m", "--message", metavar="TEXT", help="what was tried, in a line")
+    reset = command(
+        "reset", "put the best experiment's file back and drop what is under way", "An edit is kept aside."
+    )
     for step in (propose, apply, run, reset):
         _add_session(step)
-        _add_parts(step)
         step.set_defaults(command=partial(_step, step.prog.split()[-1]))
+    for step in (propose, apply, run):
+        _add_parts(step)
     return top
 
 
 def _add_init(command: argparse.ArgumentParser) -> None:
     source = command.add_mutually_exclusive_group(required=True)
-    source.add_argument("--problem", type=Path, metavar="FILE", help="the problem.yaml to begin with")
-    source.add_argument("--example", metavar="NAME", help="a shipped example, or `template` for a commented start")
-    command.add_argument("--target", type=Path, required=True, metavar="DIR", help="where; must not be there yet")
+    source.add_argument(
+        "--problem", type=Path, metavar="PATH", help="the problem.yaml to begin with, or its directory"
+    )
+    source.add_argument(
+        "--example", metavar="NAME", help="a shipped example, or template for a start with everything explained"
+    )
+    command.add_argument(
+        "--target", type=Path, required=True, metavar="DIR", help="where; a directory that is not there yet, or empty"
+    )
     command.add_argument("--tag", default="run1", metavar="NAME", help="name of the session (default: run1)")
-    command.set_defaults(command=_init)
+    command.set_defaults(command=partial(_init, command))
 
 
 def _add_session(command: argparse.ArgumentParser) -> None:
@@ -72,27 +109,37 @@ def _add_session(command: argparse.ArgumentParser) -> None:
 
 
 def _add_parts(command: argparse.ArgumentParser) -> None:
-    for name, metavar, choices in (
-        ("critic", "NAME", None),
-        ("model", "NAME", None),
-        ("coder", "NAME", CODERS),
-        ("ideas", "FILE", None),
-        ("sampler", "NAME", SAMPLERS),
-    ):
-        text = f"as --autoresearch-{name} of the loop"
-        command.add_argument(f"--{name}", metavar=metavar, choices=choices, help=text)
+    parts = command.add_argument_group("in the place of what problem.yaml says")
+    parts.add_argument("--critic", metavar="NAME", choices=CRITICS, help=f"who proposes: {_listed(CRITICS)}")
+    parts.add_argument("--model", metavar="NAME", help="the model that the critic asks")
+    parts.add_argument(
+        "--coder", metavar="NAME", choices=CODERS, help=f"who applies an idea without edits: {_listed(CODERS)}"
+    )
+    parts.add_argument("--ideas", metavar="FILE", help="the ideas that the critic replay proposes")
+    parts.add_argument(
+        "--sampler", metavar="NAME", choices=SAMPLERS, help=f"how the critic tuner samples: {_listed(SAMPLERS)}"
+    )
 
 
-def _init(parsed: argparse.Namespace) -> int:
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _init(command: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
     from pytest_autoresearch.scaffold import examples, scaffold
 
     if parsed.example is not None and parsed.example not in examples():
-        raise UserError(f"there is no example {parsed.example!r}; there are {', '.join(examples())}")
-    problem = parsed.problem or examples()[parsed.example] / "problem.yaml"
-    place = scaffold(_problem_file(problem), parsed.target, parsed.tag)
-    print(f"session {place.branch} in {place.project}: nothing is measured yet")
-    print(f"by hand, or by an agent that reads program.md: cd {parsed.target} && pytest-autoresearch run")
-    print(f"the loop: pytest --autoresearch --autoresearch-confirm --iterations=10 {parsed.target}")
+        command.error(f"argument --example: there is no example {parsed.example!r}; {_listed(tuple(examples()))}")
+    problem_file = _problem_file(parsed.problem or examples()[parsed.example])
+    made = scaffold(problem_file, parsed.target, parsed.tag)
+    here, name = shlex.quote(str(parsed.target)), shlex.quote(problem_file.name)
+    usual = problem_file.name == "problem.yaml"
+    print(f"session {made.place.branch} in {made.place.project}; nothing is measured yet")
+    print(f"by hand: cd {here} && pytest-autoresearch run{'' if usual else f' --problem {name}'}")
+    print(f"by an agent: have it read {made.program}")
+    print(
+        f"the loop: pytest --autoresearch --autoresearch-confirm --iterations=10 {here}{'' if usual else f'/{name}'}"
+    )
     return 0
 
 
@@ -113,7 +160,11 @@ def _step(name: str, parsed: argparse.Namespace) -> int:
     from pytest_autoresearch.driver import drive
 
     file = _problem_file(parsed.problem)
-    named = {option: getattr(parsed, option) for option in ("tag", "critic", "model", "coder", "ideas", "sampler")}
+    named = {
+        option: getattr(parsed, option, None) for option in ("tag", "critic", "model", "coder", "ideas", "sampler")
+    }
+    if named["ideas"] is not None:
+        named["ideas"] = str(Path(named["ideas"]).absolute())
     options = [f"--autoresearch-{option}={value}" for option, value in named.items() if value is not None]
     taken: dict[str, steps.Step] = {
         "propose": partial(steps.propose, dry_run=getattr(parsed, "dry_run", False)),
@@ -129,8 +180,14 @@ def _problem_file(named: Path | None) -> Path:
     path = named or Path(default_problem() or ".")
     file = path / "problem.yaml" if path.is_dir() else path
     if not file.is_file():
-        raise UserError(f"{file}: there is no such file; name the problem with --problem")
+        raise UserError(f"{file.absolute()}: there is no such file; name the problem with --problem")
     return file.resolve()
+
+
+def _complain(text: str) -> None:
+    from pytest_autoresearch.driver import complain
+
+    complain(text)
 
 
 class _Parser(argparse.ArgumentParser):

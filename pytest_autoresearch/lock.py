@@ -11,6 +11,8 @@ from filelock import FileLock, Timeout
 
 from pytest_autoresearch.errors import UserError
 
+_PATIENCE_S = 0.3
+
 
 def holder(records: Path) -> str:
     """The process that has the lock of a session and since when, '' if none has it."""
@@ -41,7 +43,8 @@ class SessionLock:
     def acquire(self, session: str) -> None:
         """Take the lock of `session`; UserError names the process that has it."""
         try:
-            self._lock.acquire(timeout=0)
+            # who only looks whether it is taken, holds it for an instant
+            self._lock.acquire(timeout=_PATIENCE_S, poll_interval=0.05)
         except Timeout:
             raise UserError(f"session {session} is running already ({self._whose()})") from None
         self._holder.write_text(json.dumps({"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}))

@@ -80,17 +80,16 @@ def find_place(problem_file: Path, prefix: str, named: str | None) -> Place:
     """
     top, common = find_repository(problem_file.parent)
     inside = PurePosixPath(problem_file.parent.resolve().relative_to(top).as_posix())
-    tag = named or _tag_of(top, common, prefix) or DEFAULT_TAG
-    place = Place(_home(top, common), inside, problem_file.name, common, prefix, tag)
-    _check_name(place)
-    return place
+    tag = named if named is not None else _tag_of(top, common, prefix) or DEFAULT_TAG
+    check_name(prefix, tag, top)
+    return Place(_home(top, common), inside, problem_file.name, common, prefix, tag)
 
 
 def find_repository(directory: Path) -> tuple[Path, Path]:
     """The top of the checkout that `directory` is in, and the git directory that its checkouts share."""
     git = Git(directory)
     try:
-        top, common = git.text("rev-parse", "--show-toplevel", "--git-common-dir").split("\n")
+        top, common = (git.text("rev-parse", option) for option in ("--show-toplevel", "--git-common-dir"))
     except GitError as error:
         raise UserError(_no_repository(directory, error)) from None
     return Path(top).resolve(), (directory / common).resolve()
@@ -130,8 +129,9 @@ def _home(top: Path, common: Path) -> Path:
     return outer if outer_common == common else top
 
 
-def _check_name(place: Place) -> None:
-    if not _TAG.fullmatch(place.tag):
-        raise UserError(f"--autoresearch-tag={place.tag}: expected letters, digits, '.', '_' and '-', such as run2")
-    if Git(place.home).ask("check-ref-format", "--branch", place.branch) is None:
-        raise UserError(f"branch {place.branch!r} is no name for a git branch; change branch_prefix or the tag")
+def check_name(prefix: str, tag: str, directory: Path) -> None:
+    """UserError if a session's tag or branch cannot be a name, as git in `directory` sees it."""
+    if not _TAG.fullmatch(tag):
+        raise UserError(f"tag {tag!r}: expected letters, digits, '.', '_' and '-', such as run2")
+    if Git(directory).ask("check-ref-format", "--branch", f"{prefix}/{tag}") is None:
+        raise UserError(f"branch '{prefix}/{tag}' is no name for a git branch; change branch_prefix or the tag")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 Status = Literal["keep", "discard", "crash"]
 Risk = Literal["low", "med", "high"]
 ParameterValue = int | float | bool | str
+BY_HAND = "hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ class Idea:
         values["alternatives_considered"] = tuple(values.get("alternatives_considered", ()))
         values["edits"] = tuple(Edit(**edit) for edit in values.get("edits", ()))
         return cls(**values)
+
+
+def by_hand(hypothesis: str) -> Idea:
+    """The idea of somebody who edits the file and says no more than this."""
+    return Idea(hypothesis=hypothesis, critic=BY_HAND)
 
 
 @dataclass(frozen=True, slots=True)

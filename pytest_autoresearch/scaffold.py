@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import pytest_autoresearch
+from pytest_autoresearch.checkout import VIEWS, literal
 from pytest_autoresearch.coders.program import write_program
 from pytest_autoresearch.coders.site import Site
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.files import remove
 from pytest_autoresearch.git import Git, GitError
 from pytest_autoresearch.opening import open_session
-from pytest_autoresearch.place import AT_HOME, CHECKOUTS, Place, find_place
+from pytest_autoresearch.place import AT_HOME, CHECKOUTS, Place, check_name, find_place
 from pytest_autoresearch.problem import Problem, load_problem
 
 _LEFT_OUT = frozenset({".git", CHECKOUTS, "__pycache__", ".venv", "venv", "node_modules", ".pytest_cache"})
-_VIEWS = frozenset({"results.tsv", "run.log", "next_idea.json", "program.md"})
 _PACKAGE = Path(pytest_autoresearch.__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Scaffold:
+    """A repository that was made, and what tells an agent how to go about it."""
+
+    place: Place
+    program: Path
 
 
 def examples() -> dict[str, Path]:
@@ -29,54 +41,131 @@ def examples() -> dict[str, Path]:
     return {**found, "template": _PACKAGE / "template"}
 
 
-def scaffold(problem_file: Path, target: Path, tag: str) -> Place:
+def scaffold(problem_file: Path, target: Path, tag: str) -> Scaffold:
     """Make the repository at `target` with a copy of the problem and what lies beside it, and begin the session `tag`.
 
-    UserError for a problem that is wrong, and for a target that has something in it: nothing is overwritten.
+    UserError for a problem or a name that is wrong, and for a target that is no new place. What cannot be finished
+    is taken away again.
     """
     problem = load_problem(problem_file)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"{target}: is there already and not empty; name a directory that is not there")
-    if target.resolve().is_relative_to(problem_file.parent.resolve()):
-        raise UserError(f"{target}: is inside the problem's own directory; name another place")
-    target.mkdir(parents=True, exist_ok=True)
-    names = list(_copied(problem_file.parent, target))
-    git = Git(target, ceiling=target.resolve().parent)
-    git.output("init", "--quiet", "--initial-branch=main")
-    with (target / ".git" / "info" / "exclude").open("a") as exclude:
-        exclude.write("__pycache__/\n")
-    _commit(git, names)
-    place = find_place(target.resolve() / problem_file.name, problem.branch_prefix, tag)
-    place.records.mkdir(parents=True)
-    (place.records / AT_HOME).touch()
-    _begin(place, problem)
-    return place
+    check_name(problem.branch_prefix, tag, _PACKAGE)
+    with _new_directory(target, problem_file.parent) as directory:
+        _copy(problem_file, problem, directory)
+        place = find_place(directory / problem_file.name, problem.branch_prefix, tag)
+        place.records.mkdir(parents=True)
+        (place.records / AT_HOME).touch()
+        return Scaffold(place, _begin(place, problem))
 
 
-def _copied(source: Path, target: Path) -> Iterator[str]:
-    """Copy the files that belong to the problem, and yield their names relative to it.
-
-    In a repository these are the ones that git knows, or would if it were asked; elsewhere all.
-    """
-    for name in _names(source):
-        path = source / name
-        if path.is_file() and Path(name).name not in _VIEWS:
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, target / name)
-            yield name
-
-
-def _names(source: Path) -> list[str]:
+@contextmanager
+def _new_directory(target: Path, source: Path) -> Iterator[Path]:
+    """The directory at `target`, made if it is not there; it is as it was if something goes wrong inside."""
     try:
-        return Git(source).listed("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
+        made = _make(target, source)
+    except OSError as error:
+        raise UserError(f"{target}: {error.strerror}; name another place") from None
+    try:
+        yield target.resolve()
+    except BaseException as error:
+        for entry in [*target.iterdir()]:
+            remove(entry)
+        for directory in made:
+            directory.rmdir()
+        if isinstance(error, OSError):
+            raise UserError(f"{error.filename or target}: {error.strerror}; nothing was made") from None
+        raise
+
+
+def _make(target: Path, source: Path) -> list[Path]:
+    """Make the directory, and say which were not there before, the innermost first; UserError if it is taken."""
+    if os.path.lexists(target) and not target.is_dir():
+        raise UserError(f"{target}: is there already, and no directory; name one that is not there")
+    if target.is_dir() and any(target.iterdir()):
+        raise UserError(f"{target}: is there already, and not empty; name a directory that is not there")
+    if target.resolve().is_relative_to(source.resolve()):
+        raise UserError(f"{target}: is inside the problem's own directory; name another place")
+    made = [directory for directory in (target, *target.parents) if not os.path.lexists(directory)]
+    target.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def _copy(problem_file: Path, problem: Problem, target: Path) -> None:
+    """Copy what belongs to the problem, and commit it; read-only files that git does not hold there it does not here.
+
+    What the problem links is linked, an artifact left out.
+    """
+    source = problem_file.parent
+    beyond = (*problem.link, *problem.artifacts)
+    known = {name for name in _known(source) if not any(_is_below(name, path) for path in beyond)}
+    known |= {problem_file.name, problem.mutable_file}
+    ignored = [path for path in problem.readonly_files if not any(_is_below(name, path) for name in known)]
+    for name in (*known, *ignored):
+        _copy_one(source, name, target)
+    for name in problem.link:
+        _link(source, name, target)
+    git = Git(target, ceiling=target.parent)
+    git.output("init", "--quiet", "--initial-branch=main")
+    exclude = target / ".git" / "info" / "exclude"
+    exclude.parent.mkdir(exist_ok=True)
+    with exclude.open("a", errors="surrogateescape") as lines:
+        lines.writelines(f"{line}\n" for line in ("__pycache__/", *(f"/{literal(path)}" for path in ignored)))
+    _commit(git, sorted(known))
+
+
+def _known(source: Path) -> set[str]:
+    """The files that belong to the problem, relative to its directory.
+
+    In a repository these are the ones that git knows, or would if it were asked. Elsewhere, and where git ignores the
+    directory itself (that of a virtual environment inside of a repository), all are.
+    """
+    git = Git(source)
+    try:
+        tracked = git.listed("ls-files", "-z", "--cached", "--", ".")
+        new = git.listed("ls-files", "-z", "--others", "--exclude-standard", "--", ".")
     except GitError:
-        return sorted(_walked(source))
+        tracked, new = [], []
+    new = new if tracked or new else [*_walked(source)]
+    found = {name for name in tracked if not _is_below(name, CHECKOUTS)}
+    found |= {name for name in new if name not in VIEWS and not _LEFT_OUT.intersection(PurePosixPath(name).parts)}
+    return {name for name in found if (source / name).is_file() or _is_linked_directory(source / name)}
 
 
 def _walked(source: Path) -> Iterator[str]:
     for top, directories, files in os.walk(source):
+        links = [name for name in directories if Path(top, name).is_symlink()]
         directories[:] = [name for name in directories if name not in _LEFT_OUT]
-        yield from (os.path.relpath(Path(top) / name, source) for name in files)
+        yield from (os.path.relpath(Path(top, name), source) for name in (*files, *links))
+
+
+def _copy_one(source: Path, name: str, target: Path) -> None:
+    """Copy a file, or a directory that git ignores; a link to a directory leads where it led."""
+    old, new = source / name, target / name
+    new.parent.mkdir(parents=True, exist_ok=True)
+    if _is_linked_directory(old):
+        inside = old.resolve().is_relative_to(source.resolve())
+        new.symlink_to(old.readlink() if inside else old.resolve())
+    elif old.is_dir():
+        shutil.copytree(old, new, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+    else:
+        shutil.copy2(old, new)
+        new.chmod(new.stat().st_mode | stat.S_IWUSR)
+
+
+def _link(source: Path, name: str, target: Path) -> None:
+    old, new = source / name, target / name
+    if not old.exists():
+        raise UserError(f"link: {name}: there is no {old}; make it, or take it out of problem.yaml")
+    new.parent.mkdir(parents=True, exist_ok=True)
+    new.symlink_to(old.resolve())
+
+
+def _is_linked_directory(path: Path) -> bool:
+    return path.is_symlink() and path.is_dir()
+
+
+def _is_below(name: str, path: str) -> bool:
+    """Whether `name` is `path`, or a file in it."""
+    return PurePosixPath(name).is_relative_to(PurePosixPath(path))
 
 
 def _commit(git: Git, names: list[str]) -> None:
@@ -87,8 +176,9 @@ def _commit(git: Git, names: list[str]) -> None:
     git.output(*who, "commit", "--quiet", "--no-verify", "--message", "the problem")
 
 
-def _begin(place: Place, problem: Problem) -> None:
-    """Begin the session, so that branch, ledger, `results.tsv` and `program.md` are there."""
+def _begin(place: Place, problem: Problem) -> Path:
+    """Begin the session, so that branch, ledger, `results.tsv` and `program.md` are there; where that is."""
     with open_session(place, problem, lambda stage, elapsed: None) as opened:
+        opened.session.workspace.own_directory()  # where the program goes if the user has one of that name
         site = Site(opened.session, place, opened.contract, opened.supervisor, lambda *_: None, lambda _: None)
-        write_program(site)
+        return write_program(site)

@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+from pytest_autoresearch.checkout import is_own
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.ledger import Ledger
+from pytest_autoresearch.ledger import Ledger, LedgerDamaged
 from pytest_autoresearch.lock import holder
 from pytest_autoresearch.place import Place
 from pytest_autoresearch.problem import Problem
@@ -23,15 +24,8 @@ def status_lines(place: Place, problem: Problem) -> Iterator[str]:
     """The state of the session at `place` in lines for people; UserError if there is none."""
     ledger = Ledger(place.records / "ledger.jsonl")
     if not ledger.path.exists():
-        raise UserError(
-            f"there is no session {place.branch} yet; start one: pytest --autoresearch --autoresearch-confirm "
-            f"{place.home / place.problem_path}"
-        )
-    progress, last = Progress(), deque[Experiment](maxlen=_LAST)
-    for kind, line in ledger.lines():
-        progress.take(kind, line)
-        if kind == "result" and progress.last is not None:
-            last.append(progress.last)
+        raise UserError(f"there is no session {place.branch} yet; begin it: pytest-autoresearch run")
+    progress, last = _read(ledger)
     running = holder(place.records)
     yield f"session {place.branch}: {f'running, {running}' if running else 'not running'}"
     yield f"checkout: {_checkout(place, progress)}"
@@ -42,9 +36,25 @@ def status_lines(place: Place, problem: Problem) -> Iterator[str]:
         yield f"{done.number:5} {done.status:8} {value:>12}  {one_line(done.description, _DESCRIPTION)}"
 
 
+def _read(ledger: Ledger) -> tuple[Progress, deque[Experiment]]:
+    """What the ledger adds up to, and the last experiments; LedgerDamaged if it is not as it was written."""
+    progress, last = Progress(), deque[Experiment](maxlen=_LAST)
+    for number, (kind, line) in enumerate(ledger.lines(), start=1):
+        try:
+            progress.take(kind, line)
+        except (KeyError, TypeError, ValueError):
+            raise LedgerDamaged(ledger.damage(number)) from None
+        if kind == "result" and progress.last is not None:
+            last.append(progress.last)
+    return progress, last
+
+
 def _checkout(place: Place, progress: Progress) -> Path:
-    recorded = None if place.is_at_home else progress.checkout
-    return (Path(recorded) if recorded else place.checkout) / place.inside
+    """Where the session's checkout is; what is on record may be from before the repository was moved or copied."""
+    recorded = None if place.is_at_home or progress.checkout is None else Path(progress.checkout)
+    if recorded is not None and not is_own(place, recorded) and not recorded.is_relative_to(place.home):
+        recorded = place.checkout.with_name(recorded.name)
+    return (recorded or place.checkout) / place.inside
 
 
 def _standing(problem: Problem, progress: Progress) -> Iterator[str]:
@@ -52,8 +62,9 @@ def _standing(problem: Problem, progress: Progress) -> Iterator[str]:
     if baseline is None or best is None:
         yield "no baseline yet"
         return
+    number = max(0, progress.next_number - 1)
     yield (
-        f"{max(0, progress.next_number - 1)} experiments: {counts['keep'] - 1} kept, {counts['discard']} discarded, "
+        f"{number} experiment{'' if number == 1 else 's'}: {counts['keep'] - 1} kept, {counts['discard']} discarded, "
         f"{counts['crash']} crashed; {progress.since_keep} since the last keep"
     )
     yield f"{problem.metric_name}: {baseline.metric:.6g} → {best.metric:.6g} (experiment {best.number})"

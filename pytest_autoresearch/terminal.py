@@ -114,7 +114,8 @@ def _end(research: Research, session: Session, why_no_more: str) -> Iterator[str
     if progress.incumbent and progress.incumbent.number:
         home = research.place.home
         yield f"look: git -C {_path(home)} log -p {session.start[:12]}..{session.workspace.branch}"
-        yield f"take: git -C {_path(home)} merge {session.workspace.branch}"
+        if not research.place.is_at_home:
+            yield f"take: git -C {_path(home)} merge {session.workspace.branch}"
     yield f"go on: {'change what is said above, then ' if why_no_more else ''}the same command again"
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pytest_autoresearch.critics.base import Brief
-from pytest_autoresearch.records import Idea
-from pytest_autoresearch.session import BY_HAND, by_hand
+from pytest_autoresearch.records import BY_HAND, Idea, by_hand
 
 
 class Hand:

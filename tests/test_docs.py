@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_autoresearch.coders.agents import AGENTS
+from pytest_autoresearch.llm.endpoint import PROVIDERS
 from tests.conftest import MakeToy
-from tests.support import clean_environment, git
+from tests.llm.server import Asked, Behaviour, body, serving
+from tests.support import clean_environment, commands, git, scores
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")])
@@ -79,6 +83,23 @@ def test_the_readme_starts_with_the_two_commands() -> None:
     assert test == "pip install -e '.[dev]' && pytest"
 
 
+def test_the_steps_of_the_readme_work(tmp_path: Path) -> None:
+    pytest.importorskip("numpy", reason="the example needs numpy: pip install 'pytest-autoresearch[tsp]'")
+    (block,) = blocks(ROOT / "README.md", "sh")
+    *lines, last = block.splitlines()
+    edit = "perl -pi -e 's/^STARTS = 1 /STARTS = 20 /' solution.py"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join([*lines, edit, last])],
+        cwd=tmp_path,
+        env=clean_environment({"PATH": commands(tmp_path / "bin")}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "experiment 1: KEPT 22.3358" in done.stdout
+
+
 def test_the_options_page_has_the_help_as_it_is() -> None:
     command = [sys.executable, "-m", "pytest", "--autoresearch", "--help"]
     environment = clean_environment({"COLUMNS": "100"})
@@ -89,15 +110,85 @@ def test_the_options_page_has_the_help_as_it_is() -> None:
     assert shown == f"$ pytest --autoresearch --help\n{section.group(1)}\n"
 
 
-def test_the_conftest_of_the_hooks_page_works(make_toy: MakeToy) -> None:
-    (conftest,) = blocks(ROOT / "docs" / "hooks.md", "python")
-    toy = make_toy(
-        problem={"mutable_file": "step.py", "runner": "python step.py"},
-        files={"conftest.py": conftest, "step.py": 'STEP = 8\nprint("score:", max(STEP, 1.99))\n'},
-    )
+def hooks_page(first_line: str) -> str:
+    """The example of the hooks page that defines this hook first."""
+    (block,) = [block for block in blocks(ROOT / "docs" / "hooks.md", "python") if f"\ndef {first_line}(" in block]
+    assert block.startswith("# conftest.py\n")
+    return block
+
+
+def test_the_critic_of_the_hooks_page_asks_another_api_and_proposes_what_it_answers(make_toy: MakeToy) -> None:
+    conftest = hooks_page("pytest_autoresearch_propose")
+    assert len(conftest.split("def pytest_autoresearch_propose")[1].splitlines()) <= 20
+
+    def script(asked: Asked) -> Behaviour:
+        tried = re.findall(r"^keep [\d.]+: ", asked.body["messages"][0]["content"], re.MULTILINE)
+        number = len(tried) - 1
+        found = {"hypothesis": f"score {8 - number}", "expected_delta": -1, "content": f"echo score: {8 - number}\n"}
+        call = {"type": "tool_use", "id": "t", "name": asked.body["tool_choice"]["name"], "input": found}
+        return body(json.dumps({"content": [{"type": "text", "text": "Well."}, call]}).encode())
+
+    with serving(script) as server:
+        toy = make_toy(problem={"critic": {"enabled": False}}, files={"conftest.py": conftest})
+        environment = {"ANTHROPIC_BASE_URL": server.url.removesuffix("/v1"), "ANTHROPIC_API_KEY": "a-key-of-a-test"}
+        done = toy.run("--iterations=2", env=environment)
+    assert done.returncode == 0, done.stdout
+    assert toy.statuses() == [("keep", 10), ("keep", 8), ("keep", 7)]
+    assert [record["critic"] for record in toy.ledger("idea")] == ["claude", "claude"]
+    assert server.asked[0].headers["x-api-key"] == "a-key-of-a-test"
+
+
+def test_the_notifier_of_the_hooks_page_posts_the_keeps(make_toy: MakeToy) -> None:
+    with serving(lambda asked: body(b"ok")) as server:
+        toy = make_toy(*scores(8, 9, 7), files={"conftest.py": hooks_page("pytest_autoresearch_experiment_recorded")})
+        hook = server.url.replace("/v1", "/v1/messages")
+        toy.run("--iterations=3", env={"CHAT_WEBHOOK": hook})
+    assert [asked.body["text"] for asked in server.asked] == ["toy/run1: 8, score 8", "toy/run1: 7, score 7"]
+
+
+def test_a_notifier_that_cannot_post_costs_a_warning(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(8), files={"conftest.py": hooks_page("pytest_autoresearch_experiment_recorded")})
+    done = toy.run("--iterations=1", env={"CHAT_WEBHOOK": "http://127.0.0.1:1/"})
+    assert done.returncode == 0
+    assert "experiment 1 is on record, but a hook failed" in done.stdout
+    assert toy.statuses() == [("keep", 10), ("keep", 8)]
+
+
+def test_the_judge_of_the_hooks_page_wants_one_percent(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(9.95, 9.5, 11), files={"conftest.py": hooks_page("pytest_autoresearch_judge")})
     toy.run("--iterations=3")
-    assert toy.statuses() == [("keep", 8), ("keep", 4), ("keep", 2), ("discard", 1.99)]
-    assert (toy.project / "night.log").read_text() == "1: keep 4.0\n2: keep 2.0\n3: discard 1.99\n"
+    assert toy.statuses() == [("keep", 10), ("discard", 9.95), ("keep", 9.5), ("discard", 11)]
+    reasons = [record["reason"] for record in toy.ledger("result")]
+    assert reasons[1] == "less than one percent better"
+
+
+def test_the_coder_and_the_executor_of_the_hooks_page_take_part(make_toy: MakeToy) -> None:
+    toy = make_toy(
+        *({"hypothesis": name, "content": "unused"} for name in ("a", "bb")),
+        problem={"lower_is_better": False},
+        files={"conftest.py": hooks_page("pytest_autoresearch_apply")},
+    )
+    toy.run("--iterations=2")
+    assert [metric for _, metric in toy.statuses()] == [15, 19, 24]
+
+
+def test_the_presets_of_the_coders_page_are_the_ones_that_are_run() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| `([^`]+)` \| `([^`]+)` \|$", (ROOT / "docs" / "coders.md").read_text(), re.MULTILINE
+    )
+    shown = {name: (accept.split(), bypass.split()) for name, accept, bypass in rows}
+    presets = {
+        name: (list(agent.commands["acceptEdits"]), list(agent.commands["bypass"])) for name, agent in AGENTS.items()
+    }
+    assert shown == presets
+
+
+def test_the_servers_of_the_critics_page_are_the_ones_that_are_asked() -> None:
+    page = (ROOT / "docs" / "critics.md").read_text()
+    for name, provider in PROVIDERS.items():
+        (row,) = re.findall(rf"^\| `{name}` \|.*$", page, re.MULTILINE)
+        assert f"`{provider.base_url}`" in row
+        assert provider.key_env is None or f"`{provider.key_env}`" in row
 
 
 def test_every_key_of_a_problem_is_on_its_page() -> None:

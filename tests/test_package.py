@@ -50,6 +50,9 @@ def test_the_wheel_holds_the_package_its_licence_and_its_types(built: Path) -> N
     names = zipfile.ZipFile(wheel).namelist()
     assert "pytest_autoresearch/py.typed" in names
     assert "pytest_autoresearch/critics/tuner.py" in names
+    assert "pytest_autoresearch/critics/templates/idea.md.j2" in names
+    assert "pytest_autoresearch/examples/tsp_heuristic/problem.yaml" in names
+    assert "pytest_autoresearch/template/problem.yaml" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests", "examples", "benchmarks"))]
     metadata = next(name for name in names if name.endswith("METADATA"))

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from benchmarks import iteration, machine, memory, opening, output, startup
+from benchmarks import drivers, iteration, machine, memory, opening, output, startup
 from benchmarks.arena import workplace
 from benchmarks.figures import Scale, Table
 
@@ -16,6 +16,7 @@ BENCHMARKS: Mapping[str, Callable[[Scale], Iterator[Table]]] = {
     "opening": opening.tables,
     "memory": memory.tables,
     "output": output.tables,
+    "drivers": drivers.tables,
 }
 
 

@@ -7,6 +7,7 @@ asked, and whether every idea gets to be measured. It says nothing about how goo
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -20,7 +21,7 @@ from benchmarks.timed import timed
 from tests.agents.home import home_of
 from tests.agents.model import TspAgent, TspDriver
 from tests.llm.server import MODEL, Asked, Behaviour, ScriptedServer, serving
-from tests.support import COMMAND, commands, tsp
+from tests.support import COMMAND, tsp
 
 _EXPERIMENTS: Mapping[Scale, int] = {"full": 10, "quick": 4, "smoke": 1}
 _AGENTS = ("claude", "codex", "opencode")
@@ -37,6 +38,8 @@ _COLUMNS = (
     "best",
     "critic's calls",
     "coder's calls",
+    "KiB sent to the model",
+    "the largest call KiB",
     "s",
     "s an experiment",
 )
@@ -57,7 +60,17 @@ class Night:
         counts = [str(done.count(status)) for status in ("keep", "discard", "crash")]
         critics = [asked for asked in self.calls if "critic of an automatic" in _system(asked)]
         calls = (str(len(critics)), str(len(self.calls) - len(critics)))
-        return driver, *counts, f"{self.best:.6f}", *calls, f"{self.seconds:.1f}", f"{self.seconds / len(done):.1f}"
+        sizes = [len(json.dumps(asked.body)) / 1024 for asked in self.calls]
+        sent = (f"{sum(sizes):,.0f}", f"{max(sizes):,.0f}")
+        return (
+            driver,
+            *counts,
+            f"{self.best:.6f}",
+            *calls,
+            *sent,
+            f"{self.seconds:.1f}",
+            f"{self.seconds / len(done):.1f}",
+        )
 
 
 def tables(scale: Scale) -> Iterator[Table]:
@@ -90,12 +103,15 @@ def _by_hand(agent: str, count: int) -> Night:
 
     def drive(server: ScriptedServer, directory: Path, environment: Mapping[str, str]) -> Path:
         target = directory / "tsp"
-        environment = {**environment, "PATH": commands(directory / "bin")}
         timed([*COMMAND, "init", "--example", "tsp_heuristic", "--target", str(target)], directory, environment)
-        timed([*_BY_HAND[agent], f"Read program.md and make {count} experiments."], target, environment)
+        timed(
+            [*_BY_HAND[agent], f"Read program.md and make {count} experiments."],
+            target,
+            {**environment, "PWD": str(target)},
+        )
         return target / ".git"
 
-    return _night(agent, TspDriver(count), drive)
+    return _night(agent, TspDriver(count, shlex.join(COMMAND)), drive)
 
 
 def _night(

@@ -36,6 +36,8 @@ class Change:
     edits: Mapping[str, Any]
 
 
+_MOST_RESULTS = 9  # of one experiment: the file, each edit, the run
+
 Step = Shell | Look | Change
 # What the agent is to do next, given its instructions and what its steps printed so far; None if it is done.
 Plan = Callable[[str, list[str]], Step | None]
@@ -134,10 +136,14 @@ class TspAgent:
 
 
 class TspDriver:
-    """Has `program.md` and takes every step by itself: looks at the file, changes it, has it measured, and so on."""
+    """Has `program.md` and takes every step by itself: looks at the file, changes it, has it measured, and so on.
 
-    def __init__(self, count: int) -> None:
+    It makes `count` experiments with `command`, and stops where that does not work.
+    """
+
+    def __init__(self, count: int, command: str = "pytest-autoresearch") -> None:
         self._count = count
+        self._command = command
         self._model = TspModel()
         self._agent = AgentModel(self._step)
 
@@ -146,15 +152,16 @@ class TspDriver:
 
     def _step(self, task: str, printed: list[str]) -> Step | None:
         runs = [place for place, text in enumerate(printed, 1) if re.search(r"^experiment \d+: ", text, re.MULTILINE)]
-        if len(runs) >= self._count:
+        since = len(printed) - max(runs, default=0)
+        if len(runs) >= self._count or since > _MOST_RESULTS:
             return None
-        idea, since = self._model.idea(len(runs)), len(printed) - max(runs, default=0)
-        if since == 0:
-            return Look("solution.py")
+        idea = self._model.idea(len(runs))
+        if since == 0:  # an agent that keeps files in mind reads each only once
+            return Shell("cat solution.py") if runs else Look("solution.py")
         if since == 1:
             question = f"{idea['hypothesis']}\n## solution.py\n{printed[-1]}"
             return Change("solution.py", self._model.edits(question))
-        return Shell(f'pytest-autoresearch run --message "{idea["hypothesis"]}"')
+        return Shell(f'{self._command} run --message "{idea["hypothesis"]}"')
 
 
 def shell(step: Step) -> str:

@@ -49,9 +49,14 @@ class Loop:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, None, None]:
-        """Put our items in order, in the places that they have, after every other plugin."""
+        """Put our items in order, each once, in the places that they have, after every other plugin.
+
+        Before pytest 9 a file that is named twice is collected twice.
+        """
         yield
-        ours = iter(sorted((item for item in items if isinstance(item, Item)), key=lambda item: item.sort_key))
+        once = {item.nodeid: item for item in reversed(items) if isinstance(item, Item)}
+        items[:] = [item for item in items if not isinstance(item, Item) or item is once[item.nodeid]]
+        ours = iter(sorted(once.values(), key=lambda item: item.sort_key))
         items[:] = [next(ours) if isinstance(item, Item) else item for item in items]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:

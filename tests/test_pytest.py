@@ -175,7 +175,7 @@ def pytest_autoresearch_measure(candidate):
 def test_a_problem_that_is_named_twice_runs_once(make_toy: MakeToy) -> None:
     done = make_toy().pytest("-v", "problem.yaml", "problem.yaml")
     assert run_order(done.stdout) == IN_ORDER[:9]
-    assert "9 items" in done.stdout
+    assert done.stdout.count("precondition[repo_git]") == 1
 
 
 def test_the_session_can_be_continued_from_inside_its_checkout(make_toy: MakeToy) -> None:

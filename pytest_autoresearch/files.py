@@ -1,7 +1,8 @@
-"""Writing beside a candidate that may have laid out links where we write."""
+"""Writing beside a candidate that may have laid out links where we write, and so that a loss of power leaves it."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import BinaryIO
@@ -33,3 +34,18 @@ def replace_bytes(path: Path, content: bytes) -> None:
     with open_new(fresh) as file:
         file.write(content)
     fresh.replace(path)
+
+
+def flush_directory(directory: Path) -> None:
+    """Put the names in `directory` on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_way(top: Path, directory: Path) -> None:
+    """Put the way from `top` down to `directory` on the disk."""
+    for part in (directory.relative_to(top), *directory.relative_to(top).parents):
+        flush_directory(top / part)

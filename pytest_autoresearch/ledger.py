@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.files import flush_directory
 from pytest_autoresearch.records import Experiment, Idea
 
 SCHEMA = 1
@@ -78,7 +79,7 @@ class Ledger:
     def _write(self, data: bytes, *, durable: bool) -> None:
         if self._file is None:
             self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            _sync_directory(self.path.parent)
+            flush_directory(self.path.parent)
         try:
             written = 0
             while written < len(data):
@@ -192,11 +193,3 @@ def experiment(record: Record, idea: Idea | None = None) -> Experiment:
 
 def _digest(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()[:_HASH]
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

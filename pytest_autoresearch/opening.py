@@ -17,6 +17,7 @@ from pytest_autoresearch import __version__, checkout
 from pytest_autoresearch.coders.fence import Fence
 from pytest_autoresearch.contract import Contract, Origin, Pristine
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.files import flush_way
 from pytest_autoresearch.git import Git
 from pytest_autoresearch.journal import Journal
 from pytest_autoresearch.ledger import SCHEMA
@@ -105,6 +106,7 @@ def _begin(place: Place, problem: Problem, journal: Journal) -> None:
             )
         start = checkout.first_commit(place, problem, head, place.ref)
         checkout.copy_ignored(place, problem, start, place.records / "copies")
+        flush_way(place.common, place.records)
         journal.write("begin", **_beginning(place, start))
     if (owner := journal.progress.beginning["problem"]) != place.problem_path:
         raise UserError(

@@ -27,13 +27,18 @@ def replace_text(path: Path, text: str) -> None:
     replace_bytes(path, text.encode(errors="backslashreplace"))
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
-    """Make `content` the file at `path` in one step."""
+def replace_bytes(path: Path, content: bytes, *, flush: bool = False) -> None:
+    """Make `content` the file at `path` in one step; with `flush` it is on the disk once this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
     with open_new(fresh) as file:
         file.write(content)
+        if flush:
+            file.flush()
+            os.fsync(file.fileno())
     fresh.replace(path)
+    if flush:
+        flush_directory(path.parent)
 
 
 def flush_directory(directory: Path) -> None:

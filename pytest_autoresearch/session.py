@@ -282,7 +282,7 @@ class Session:
     def _keep_edit_safe(self) -> None:
         """Keep an edit made by hand where the next start finds it, before another file is measured in its place."""
         if self.edit is not None:
-            replace_bytes(self._edit_file, self.edit)
+            replace_bytes(self._edit_file, self.edit, flush=True)
 
     def _show_edit(self) -> None:
         """Put the edit back where it was made."""

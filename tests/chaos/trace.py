@@ -43,20 +43,8 @@ def why_no_strace(directory: Path) -> str:
 
 def traced(command: Sequence[str], trace: Path) -> list[str]:
     """The command that does the same and writes what it does to `trace`."""
-    return [
-        "strace",
-        "-f",
-        "-qq",
-        "-y",
-        "-s",
-        "120",
-        "-e",
-        f"trace={CALLS}",
-        "-e",
-        "signal=none",
-        "-o",
-        str(trace),
-    ] + [*command]
+    options = ("-f", "-qq", "-y", "-s", "120", "-e", f"trace={CALLS}", "-e", "signal=none", "-o", str(trace))
+    return ["strace", *options, *command]
 
 
 def read_trace(trace: Path) -> list[Event]:

@@ -19,6 +19,7 @@ class Attempt:
         self._session = research.session
         self._parts = parts
         self.misfit = ""
+        self._goes_on = False
         incumbent = self._session.progress.incumbent
         assert incumbent is not None
         self._incumbent = incumbent
@@ -34,6 +35,7 @@ class Attempt:
 
     def prepare(self) -> None:
         """Get an idea and make a candidate of it; what cannot be made of it is judged later, as a crash."""
+        self._goes_on = self._session.progress.pending_idea is not None
         self.idea = self._session.propose(self._parts.propose)
         try:
             self.candidate = self._session.apply(self.idea, self._parts.apply)
@@ -64,5 +66,5 @@ class Attempt:
     def _measure(self) -> Measurement:
         if self.candidate is None:
             return Measurement(None, failure=self.misfit)
-        self._research.models.release()
+        self._research.models.release(left_behind=self._goes_on)
         return self._session.measure(self.candidate, self._parts.measure)

@@ -60,13 +60,13 @@ class SessionDesk:
 
     def dialect(self, endpoint: Endpoint) -> Dialect | None:
         """What the server understood before in this session."""
-        known = self._opened().progress.dialects.get((endpoint.base_url, endpoint.model))
+        known = self._opened().progress.dialects.get((endpoint.address, endpoint.model))
         return Dialect(**known) if known else None
 
     def learned(self, endpoint: Endpoint, dialect: Dialect) -> None:
         """Put on record what the server understands."""
         values: dict[str, Any] = dialect.to_json()
-        self._opened().write("dialect", base_url=endpoint.base_url, model=endpoint.model, dialect=values)
+        self._opened().write("dialect", base_url=endpoint.address, model=endpoint.model, dialect=values)
 
     @property
     def log(self) -> CriticLog:

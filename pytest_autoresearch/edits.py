@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.output import HIDDEN
 from pytest_autoresearch.records import Edit, Idea
 
 
@@ -27,8 +28,15 @@ def apply_idea(idea: Idea, source: bytes) -> bytes:
 
 
 def check_source(idea: Idea, source: bytes, filename: str) -> bytes:
-    """The same, where the new file also has to compile if it is a Python file that did; EditError if it does not."""
+    """The same, for edits of a model: a mark of what was hidden from it does not get into the file, and a Python file
+    that compiled still does; EditError if not.
+    """
     content = apply_idea(idea, source)
+    if content.count(HIDDEN.encode()) > source.count(HIDDEN.encode()):
+        raise EditError(
+            f"{HIDDEN} stands for something that is hidden from you and may not be written: leave the lines with it "
+            "as they are, by edits that do not contain it, and choose another word in new ones"
+        )
     if filename.endswith(".py") and (wrong := _syntax_error(content)) and not _syntax_error(source):
         raise EditError(f"{filename} does not compile after the change: {wrong}")
     return content

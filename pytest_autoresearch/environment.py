@@ -24,12 +24,16 @@ _EVALUATOR_SEES = re.compile(
 )
 
 
-def runner_environment(environment: Mapping[str, str], given_back: Iterable[str]) -> dict[str, str]:
+def runner_environment(
+    environment: Mapping[str, str], given_back: Iterable[str], critics: Iterable[str] = ()
+) -> dict[str, str]:
     """`environment` without what looks like a key, without pytest's and git's own, and with our interpreter first.
 
-    The names in `given_back` (`env:` of the problem) are passed on whatever they look like.
+    `critics` are withheld as well, the variables with the critic's key, whatever they are called. The names in
+    `given_back` (`env:` of the problem) are passed on whatever they look like.
     """
-    passed = {name: value for name, value in environment.items() if not _withheld(name)}
+    withheld = set(critics)
+    passed = {name: value for name, value in environment.items() if name not in withheld and not _withheld(name)}
     return _with_interpreter(passed | _named(environment, given_back))
 
 

@@ -8,6 +8,7 @@ import shlex
 import warnings
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
@@ -81,6 +82,17 @@ def _variable(name: str) -> str:
     return name
 
 
+def _address(url: str) -> str:
+    try:
+        parts = urlsplit(url.strip())
+        good = parts.scheme in ("http", "https") and parts.hostname is not None and parts.port != 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        good = False
+    if not good:
+        raise ValueError("expected an address such as http://localhost:11434/v1")
+    return url
+
+
 def _command(command: object) -> object:
     try:
         words = shlex.split(command) if isinstance(command, str) else command
@@ -103,6 +115,7 @@ Mutable = Annotated[Inside, AfterValidator(_file)]
 Below = Annotated[Inside, AfterValidator(_below)]
 Text = Annotated[str, AfterValidator(_one_line)]
 Column = Annotated[str, AfterValidator(_column)]
+Address = Annotated[Text, AfterValidator(_address)]
 Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
 Variable = Annotated[str, AfterValidator(_variable)]
 CommandLine = Annotated[list[str], BeforeValidator(_command)]

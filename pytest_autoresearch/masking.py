@@ -10,6 +10,7 @@ from pytest_autoresearch.environment import key_like
 from pytest_autoresearch.output import HIDDEN
 
 _SHORTEST = 8
+_SHORTEST_NAMED = 4
 _PLAIN = re.compile(r"[-+.\d]*|true|false|none|null|enabled|disabled", re.IGNORECASE)
 _FORMS = re.compile(
     r"\bsk-[A-Za-z0-9_-]{16,}"
@@ -25,13 +26,17 @@ class Mask:
     """Hides the values of the variables of `environment` that look like keys or are among `names`.
 
     A value of fewer than eight characters, or one that is a number or a switch, is no key: `MAX_TOKENS=4096` is not
-    hidden wherever 4096 stands.
+    hidden wherever 4096 stands. What is among the `names` is a key from four characters on, as litellm's `sk-1234` is.
     """
 
     def __init__(self, environment: Mapping[str, str], names: Iterable[str] = ()) -> None:
         named = frozenset(names)
-        found = {value for name, value in environment.items() if key_like(name) or name in named}
-        self.values = tuple(sorted(filter(_is_secret, found), key=lambda value: (-len(value), value)))
+        found = {
+            value.strip()
+            for name, value in environment.items()
+            if (name in named and len(value.strip()) >= _SHORTEST_NAMED) or (key_like(name) and _is_secret(value))
+        }
+        self.values = tuple(sorted(found, key=lambda value: (-len(value), value)))
 
     def known(self, text: str) -> str:
         """`text` with each such value hidden, and nothing else touched: it may be code."""

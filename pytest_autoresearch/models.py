@@ -16,8 +16,10 @@ from pytest_autoresearch.llm.wire import Wire, is_listening
 from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.sections import CriticSection
+from pytest_autoresearch.text import one_line
 
 _PROBE_S = 5.0
+_LISTED = 400
 _PROMPT_TOKENS = 900
 _TOKENS_AN_EXPERIMENT = 60
 
@@ -35,7 +37,7 @@ class Models:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the critic's model is; UserError for an address that is none."""
+        """Where the critic's model is."""
         section = self._problem.critic
         return make_endpoint(self._provider, self._asked or section.model, section.base_url, section.api_key_env)
 
@@ -71,22 +73,27 @@ class Models:
         finally:
             wire.close()
 
-    def check(self) -> str:
-        """What the server says of itself; UserError if the critic cannot work with it."""
-        endpoint = self.endpoint
+    def check(self, *, with_editor: bool = False) -> str:
+        """What the server says of itself; UserError if the critic, or the built-in editor, cannot work with it."""
+        used = [self.critic, *([self.editor] if with_editor and self.editor is not self.critic else [])]
         try:
             listed = self.critic.models()
         except Fault as fault:
             raise UserError(self._mask.text(fault.text)) from None
+        for model in used:
+            self._check_listed(model.endpoint, listed)
+            self._check_price(model.endpoint)
+        return f"{self.endpoint.place}, {', '.join(model.endpoint.model for model in used)}"
+
+    def _check_listed(self, endpoint: Endpoint, listed: list[str]) -> None:
+        """An Ollama has what it lists and nothing else."""
         if endpoint.provider == "ollama" and not has_model(endpoint.model, listed):
-            have = ", ".join(sorted(listed)[:10]) or "none"
+            option = "--autoresearch-model" if endpoint == self.endpoint else "coder.model"
+            have = self._mask.text(one_line(", ".join(sorted(listed)[:10]), _LISTED)) or "none"
             raise UserError(
                 f"{endpoint.place} has no model {endpoint.model!r}; get it: ollama pull {endpoint.model}; "
-                f"or choose one that it has with --autoresearch-model: {have}"
+                f"or choose one that it has with {option}: {have}"
             )
-        for model in self._used():
-            self._check_price(model.endpoint)
-        return f"{endpoint.place}, {endpoint.model}"
 
     def estimate(self, source: str, iterations: int | None) -> str:
         """What the iterations take at most, in words, if each asks once and the answer is as long as it may be."""
@@ -99,11 +106,11 @@ class Models:
         what = f"{count} experiments" if iterations else "each experiment"
         return f"about {usage.tokens:,} tokens for {what}, if each asks {self.endpoint.model} once{money}"
 
-    def release(self) -> None:
+    def release(self, *, left_behind: bool = False) -> None:
         """Have the models taken out of memory, where the problem says so."""
         if self._problem.critic.when == "downtime":
             for model in self._used():
-                model.release()
+                model.release(left_behind=left_behind)
 
     def close(self) -> None:
         """Let go of the connections."""

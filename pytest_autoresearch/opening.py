@@ -34,8 +34,8 @@ from pytest_autoresearch.workspace import Workspace
 
 _TEMPORARY = "autoresearch-check-"
 _OTHER_PROBLEM = (
-    "problem.yaml was changed after this session began; it goes on with its own version. "
-    "To use the new one, start another session with --autoresearch-tag"
+    "problem.yaml was changed after this session began; but for critic, coder, stop and prices, it goes on with its "
+    "own version. To use the new one, start another session with --autoresearch-tag"
 )
 
 
@@ -58,7 +58,8 @@ def has_begun(place: Place) -> bool:
 def open_session(place: Place, problem: Problem, tick: Tick, *, takes_edits: bool = False) -> Iterator[OpenSession]:
     """The session of `place`, begun if it is new and recovered if it was interrupted; UserError if it cannot be.
 
-    A session goes on with the `problem.yaml` of its own checkout, whatever has become of the user's. One that
+    A session goes on with the `problem.yaml` of its own checkout, whatever has become of the user's; but who proposes,
+    who makes the edits and when it is enough is as the user's says now. One that
     `takes_edits` measures what somebody wrote into its mutable file; another one refuses to go on over it.
     """
     place.records.mkdir(parents=True, exist_ok=True)
@@ -162,7 +163,7 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
     place, project = ground.place, ground.project
     _place_copies(ground.records / "copies", project)
     _place_problem(place, journal, ground.checkout)
-    problem = load_problem(project / place.problem_name, look=False)
+    problem = _as_it_goes_on(load_problem(project / place.problem_name, look=False), users)
     linked = checkout.links(place, problem, project)
     views = checkout.own_paths(project)
     workspace = Workspace(ground.checkout, str(place.inside), problem.mutable_file, ground.branch, place.ref)
@@ -201,6 +202,11 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
         secrets=Mask(os.environ, key_names(problem)).values,
     )
     return OpenSession(session, runner, supervisor, contract)
+
+
+def _as_it_goes_on(own: Problem, users: Problem) -> Problem:
+    """The session's problem with those of the user's sections that have no part in what is measured."""
+    return own.model_copy(update={name: getattr(users, name) for name in ("critic", "coder", "stop", "prices")})
 
 
 def _place_problem(place: Place, journal: Journal, top: Path) -> None:

@@ -93,7 +93,7 @@ def critic_endpoint(research: Research, parts: Parts) -> str:
     choice = research.choice
     if choice.models is None:
         return f"{choice.critic.name} ({choice.why}); embedded, no endpoint"
-    return f"{choice.critic.name} ({choice.why}); {choice.models.check()}"
+    return f"{choice.critic.name} ({choice.why}); {choice.models.check(with_editor=research.uses_editor)}"
 
 
 def vram_budget(research: Research, parts: Parts) -> str:

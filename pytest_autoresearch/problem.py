@@ -20,6 +20,7 @@ from pydantic import (
 
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.fields import Below, Column, Existing, Inside, Mutable, Regex, Seconds, Text, listed
+from pytest_autoresearch.llm.endpoint import PROVIDERS
 from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.sections import (
     CoderSection,
@@ -127,8 +128,9 @@ def parse_problem(path: Path, text: str, *, look: bool = True) -> Problem:
 
 
 def key_names(problem: Problem) -> tuple[str, ...]:
-    """The variables that the problem names as holding keys."""
-    return tuple(filter(None, (problem.critic.api_key_env, *problem.coder.env)))
+    """The variables that hold keys because the problem, or the server that it names, says so."""
+    servers = (provider.key_env for provider in PROVIDERS.values())
+    return tuple(filter(None, (problem.critic.api_key_env, *servers, *problem.coder.env)))
 
 
 def unavailable(problem: Problem) -> list[str]:
@@ -158,6 +160,8 @@ def _mistakes(error: ValidationError, source: Source) -> Iterator[Mistake]:
         if found["type"] == "invalid_key":
             continue
         location = _as_written(found["type"], found["loc"], source)
+        if found["type"] == "extra_forbidden" and location in _ALIASES:
+            continue  # an alias beside what it means: `_cross_checks` says so
         explained.setdefault(location, []).append(_explain(found, location))
     for location, messages in explained.items():
         yield Mistake(source.line(location), f"{_dotted(location)}: {', or '.join(messages)}")
@@ -179,12 +183,15 @@ def _explain(found: Mapping[str, Any], location: Location) -> str:
         return f"unknown key{_nearest(str(location[-1]), _known_keys(location[:-1]))}"
     if found["type"] == "missing":
         return "missing; expected " + _EXPECTED.get(str(location[-1]), "a value")
+    if found["type"] == "value_error" and location[-1:] == ("api_key_env",):
+        return str(found["ctx"]["error"])  # what was given may well be the key
     if found["type"] == "value_error":
         return f"{found['ctx']['error']} (got {_shown(found['input'])})"
     message = found["msg"][0].lower() + found["msg"][1:]
     return f"{message.replace('input should', 'should')} (got {_shown(found['input'])})"
 
 
+_ALIASES: tuple[Location, ...] = (("gemma_critic",), ("critic", "ollama_url"))
 _EXPECTED = {
     "objective": "one sentence that says what to improve",
     "metric_name": "the name of the metric, such as `rmse`",

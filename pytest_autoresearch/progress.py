@@ -67,6 +67,7 @@ class Progress:
     spent: Spent = field(default_factory=Spent)
     dialects: dict[tuple[str, str], Record] = field(default_factory=dict)
     uncoded: int = 0
+    came_to_nothing: str = ""
     known: dict[str, Known] = field(default_factory=dict)
     _spent_before: Spent = field(default_factory=Spent)
     _idea: bytes | None = None
@@ -80,7 +81,7 @@ class Progress:
                 self._idea, self._applied, self._started, self.uncoded = line, None, [], 0
                 self.ideas[_critic(line)] += 1
             case "noop":
-                self._idea = self._applied = None
+                self._drop(parse(line))
             case "applied":
                 self._applied = line
             case "call":
@@ -110,8 +111,14 @@ class Progress:
             case "remeasured" if self.incumbent is not None:
                 self.incumbent = replace(self.incumbent, metric=record["metric"], contract=record["contract"])
 
+    def _drop(self, noop: Record) -> None:
+        idea = self.pending_idea
+        self.came_to_nothing = f"{idea.hypothesis if idea else ''} | {noop.get('reason', '')}"
+        self._idea = self._applied = None
+
     def _finish(self, done: Experiment) -> None:
         self._idea = self._applied = None
+        self.came_to_nothing = ""
         self._started = []
         self._spent_before = self.spent
         self.next_number = done.number + 1

@@ -123,6 +123,7 @@ class Research:
             ideas=self.options.ideas or self.problem_file.parent / critic.ideas,
             source=self._source(),
             with_edits=uses_editor(self.coder_section) and self.problem.coder.model is None,
+            has_coder=self.coder_section.enabled,
         )
         choice = choose_critic(kit, self.options.critic)
         return replace(choice, why=choice.why + note)
@@ -147,10 +148,15 @@ class Research:
         section = self.coder_section
         if self.waits_for_edits:
             return "coder external: edits by hand, in the session's checkout"
-        if self.choice.brings_editor or uses_editor(section):
+        if self.uses_editor:
             return "coder editor: the critic's model, or coder.model, makes the edits"
         name = "command" if section.command is not None else section.agent
         return f"coder {name}: {shlex.join(command_of(section))}" if section.enabled else ""
+
+    @property
+    def uses_editor(self) -> bool:
+        """Whether the built-in editor makes the edits."""
+        return self.choice.brings_editor or uses_editor(self.coder_section)
 
     @property
     def estimate_in_words(self) -> str:
@@ -177,7 +183,8 @@ class Research:
             wait_s = 0 if self.options.by_hand else fallback_limit(section, self.options.edit_timeout, bounded=bounded)
             return AgentCoder(self.site, section, wait_s, self.models.key_names)
         if section.enabled or self.choice.brings_editor:
-            return Editor(self.problem, self.models.editor, self.mask)
+            watch = None if self.options.by_hand else self._desk
+            return Editor(self.problem, self.models.editor, self.mask, watch)
         return External(self.site, 0 if self.options.by_hand else edit_limit(section, self.options.edit_timeout))
 
     def apply(self, idea: Idea, source: bytes) -> bytes:
@@ -191,7 +198,7 @@ class Research:
     def _needs_no_coder(self, idea: Idea) -> bool:
         """Whether the idea's own edits are all there is to it; the editor mends those that do not fit."""
         carries_edits = bool(idea.edits) or idea.content is not None
-        return carries_edits and not (self.choice.brings_editor or uses_editor(self.coder_section))
+        return carries_edits and not self.uses_editor
 
     @property
     def site(self) -> Site:

@@ -118,12 +118,14 @@ class Runner:
 
     def _run(self, what: str, command: str, number: int, directory: Path, log: Path) -> Outcome:
         stage = Stage(what, number, self._problem.time_budget_s, self._problem.hard_timeout_s)
-        make = evaluator_environment if what == "evaluator" else runner_environment
+        critics = filter(None, [self._problem.critic.api_key_env])
         return self._supervisor.run(
             Command(
                 argv=("bash", "-c", command),
                 cwd=directory,
-                env=make(os.environ, self._problem.env),
+                env=evaluator_environment(os.environ, self._problem.env)
+                if what == "evaluator"
+                else runner_environment(os.environ, self._problem.env, critics),
                 log=log,
                 timeout_s=self._problem.hard_timeout_s,
                 patterns=self._patterns() if what == self._source else {},

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from pytest_autoresearch.fields import (
+    Address,
     AgentName,
     CommandLine,
     Inside,
@@ -33,7 +34,7 @@ class CriticSection(Section):
     provider: Provider = "ollama"
     llm: ProviderName = "ollama"
     model: Text = "gemma4:e2b"
-    base_url: Text | None = Field(default=None, validation_alias=AliasChoices("base_url", "ollama_url"))
+    base_url: Address | None = Field(default=None, validation_alias=AliasChoices("base_url", "ollama_url"))
     api_key_env: Variable | None = None
     when: Literal["always", "downtime"] = "always"
     thinking: bool = True

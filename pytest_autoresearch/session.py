@@ -148,6 +148,7 @@ class Session:
             contract=self.fingerprint,
             baseline=baseline.metric if baseline else None,
             misses=self.progress.since_keep,
+            came_to_nothing=self.progress.came_to_nothing,
             known=lambda content: self._measured_before(self.workspace.blob_of(content)),
         )
 
@@ -261,6 +262,7 @@ class Session:
         """Keep an idea that a coder broke off with for another try, and let go of it after the second one."""
         self.coder_failed = True
         if self.progress.uncoded + 1 >= _TRIES_OF_A_CODER:
+            self.coder_failed = False  # it is not put off any more
             self.drop(reason)
             return
         self.why_nothing = reason

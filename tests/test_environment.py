@@ -35,6 +35,11 @@ def test_what_is_named_like_a_key_is_withheld(name: str) -> None:
     assert name not in evaluator_environment(EVERYTHING, ())
 
 
+def test_the_critics_key_is_withheld_whatever_its_variable_is_called() -> None:
+    assert "HOME" not in runner_environment(EVERYTHING, (), ["HOME"])
+    assert "HOME" in runner_environment(EVERYTHING, ["HOME"], ["HOME"])
+
+
 @pytest.mark.parametrize("name", ORDINARY.split())
 def test_what_only_sounds_like_a_key_is_passed_on(name: str) -> None:
     assert runner_environment(EVERYTHING, ())[name].endswith(EVERYTHING[name])

@@ -159,10 +159,11 @@ def test_a_result_settles_what_was_pending(journal: Journal) -> None:
 def test_an_idea_that_changed_nothing_is_counted_and_is_no_experiment(path: Path, journal: Journal) -> None:
     begin(journal)
     propose(journal, Idea("nothing", critic="tuner"))
-    journal.write("noop", number=1)
+    journal.write("noop", number=1, reason="the idea changed nothing")
     progress = replayed(path).progress
     assert (progress.pending_idea, progress.next_number, progress.ideas["tuner"]) == (None, 1, 1)
     assert progress.known.keys() == {"b0"}
+    assert progress.came_to_nothing == "nothing | the idea changed nothing"
 
 
 @pytest.mark.parametrize("name", ["mine", "größe", 'the "best" one', "back\\slash", "tab\there"])

@@ -592,3 +592,128 @@ def test_the_memory_that_the_model_may_take_is_free_or_the_models_already(
         )
     assert done.returncode == outcome, done.stdout
     assert said in done.stdout + (toy.project / "report.xml").read_text()
+
+
+def test_the_runner_does_not_see_the_critics_key_whatever_its_variable_is_called(make_toy: MakeToy) -> None:
+    source = "import os\nX = 4.0\nopen('seen', 'w').write(os.environ.get('MY_LLM', 'nothing'))\nprint('score:', X)\n"
+    edits = [{"search": "X = 4.0", "replace": "X = 3.0"}]
+    with serving([say(idea(edits=edits))], key=KEY) as server:
+        section = critic(server, provider="openai", api_key_env="MY_LLM")
+        toy = toy_of(make_toy, section, source=source)
+        assert toy.run("--iterations=1", env={"MY_LLM": KEY}).returncode == 0
+    assert (toy.checkout / "seen").read_text() == "nothing"
+
+
+def test_what_was_hidden_from_the_model_does_not_get_into_the_file_as_a_mark(make_toy: MakeToy) -> None:
+    source = "X = 4.0\nUSER = 'postgres'\nprint('score:', X)\n"
+    marked = [{"search": "X = 4.0", "replace": "X = 3.0\nOTHER = 'postgres'"}]
+    good = [{"search": "X = 4.0", "replace": "X = 3.0"}]
+    with serving([say(idea(edits=marked)), say(idea(edits=good))]) as server:
+        toy = toy_of(make_toy, critic(server), source=source)
+        assert toy.run("--iterations=1", env={"PGPASSWORD": "postgres"}).returncode == 0
+    kept = git(toy.directory, "show", f"{toy.branch()[-1]}:solution.py")
+    assert kept == source.replace("X = 4.0", "X = 3.0").rstrip("\n")
+    assert "stands for something that is hidden" in server.chats[1].user
+
+
+def test_the_names_of_models_are_shown_as_a_line_without_keys(make_toy: MakeToy) -> None:
+    names = ["a\x1b[31mred", "b\nforged line", f"c-{KEY}", "d" * 100_000]
+    with serving([say(idea())], models=names) as server:
+        toy = toy_of(make_toy, critic(server, api_key_env="MY_KEY"))
+        done = toy.run("--iterations=1", env={"MY_KEY": KEY})
+    assert done.returncode == 1
+    assert "has no model 'scripted'" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert "\nforged line" not in done.stdout
+    assert KEY not in done.stdout
+    assert len(done.stdout) < 10_000
+
+
+def test_a_password_in_the_address_is_not_put_on_record(make_toy: MakeToy) -> None:
+    with serving(Model(step(3))) as server:
+        toy = toy_of(make_toy, critic(server.url.replace("//", "//me:password-of-mine@")))
+        done = toy.run("--iterations=1")
+    assert done.returncode == 0
+    assert toy.ledger("dialect")[0]["base_url"] == server.url
+    assert "password-of-mine" not in done.stdout + (toy.records / "ledger.jsonl").read_text()
+
+
+def test_the_editors_model_is_looked_for_and_has_a_price_before_anything_is_paid_for(make_toy: MakeToy) -> None:
+    coder = {"enabled": True, "agent": "editor", "model": "other"}
+    with serving([step(3)]) as server:
+        done = toy_of(make_toy, critic(server), coder=coder).run("--iterations=1")
+        assert "has no model 'other'; get it: ollama pull other" in done.stdout
+        section = critic(server, provider="openai", api_key_env="MY_KEY")
+        prices = {MODEL: {"input": 1, "output": 1}}
+        toy = toy_of(make_toy, section, coder=coder, stop={"usd": 1}, prices=prices)
+        done = toy.run("--iterations=1", env={"MY_KEY": KEY})
+        assert "stop.usd: nobody knows what other costs" in done.stdout
+    assert server.chats == []
+
+
+class EditorAway:
+    """A model that has ideas, but whose server is away when it is asked for the first edits, `times` times."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+        self.ideas = 0
+
+    def __call__(self, asked: Asked) -> Behaviour:
+        if "You are a careful programmer" not in asked.messages[0]["content"]:
+            self.ideas += 1
+            return step(self.ideas)
+        self.left -= 1
+        return status(500, "away") if self.left >= 0 else edit_of(asked)
+
+
+def test_an_idea_that_is_paid_for_waits_until_the_editors_server_is_back(make_toy: MakeToy) -> None:
+    with serving(EditorAway(5)) as server:
+        toy = toy_of(make_toy, critic(server, on_failure="wait"))
+        assert toy.run("--iterations=1").returncode == 0
+    assert toy.statuses() == [("keep", 16.0), ("keep", 1.0)]
+    assert len(toy.ledger("idea")) == 1
+
+
+def test_the_session_ends_where_it_is_to_stop_without_a_model_and_keeps_the_idea(make_toy: MakeToy) -> None:
+    with serving(EditorAway(1000)) as server:
+        toy = toy_of(make_toy, critic(server, on_failure="stop"))
+        done = toy.run("--iterations=5")
+    assert done.returncode == 1
+    assert "away (500) (critic.on_failure: stop)" in done.stdout
+    assert (len(toy.ledger("idea")), toy.ledger("noop")) == (1, [])
+
+
+def test_a_loop_without_end_ends_when_no_idea_can_be_carried_out(make_toy: MakeToy) -> None:
+    with serving(EditorAway(1000)) as server:
+        toy = toy_of(make_toy, critic(server))
+        done = toy.run()
+    assert "3 iterations in a row led to no experiment" in done.stdout
+    assert len(toy.ledger("idea")) == 3
+
+
+def test_in_downtime_a_model_that_an_interrupted_run_left_in_memory_is_taken_out_too(make_toy: MakeToy) -> None:
+    edits = [{"search": "X = 4.0", "replace": "X = 3.0"}]
+    source = "import os, time\nX = 4.0\ntime.sleep(0 if X > 3 or os.path.exists('go') else 60)\nprint('score:', X)\n"
+    with serving([say(idea(edits=edits))]) as server:
+        toy = toy_of(make_toy, critic(server, when="downtime"), source=source, hard_timeout_s=90)
+        process = toy.start("--iterations=1")
+        wait_for(lambda: (toy.records / "ledger.jsonl").exists() and toy.ledger("applied"), "a candidate")
+        kill(process)
+        server.loaded[MODEL] = 1 << 30
+        (toy.checkout / "go").touch()
+        assert toy.run("--iterations=1").returncode == 0
+    assert server.loaded == {}
+    assert toy.statuses() == [("keep", 4.0), ("keep", 3.0)]
+
+
+def test_an_idea_that_was_paid_for_is_used_when_there_is_a_larger_budget(make_toy: MakeToy) -> None:
+    with serving(Model(step(3), step(2), step(1))) as server:
+        toy = toy_of(make_toy, critic(server), stop={"tokens": 250})
+        assert "275 tokens are spent, of 250 (stop.tokens)" in toy.run("--iterations=5").stdout
+        assert len(toy.ledger("idea")) == 2
+        toy.write("problem.yaml", (toy.project / "problem.yaml").read_text().replace('"tokens": 250', '"tokens": 300'))
+        done = toy.run("--iterations=5")
+    assert "problem.yaml was changed" not in done.stdout
+    assert "of 300 (stop.tokens)" in done.stdout
+    assert toy.statuses() == [("keep", 16.0), ("keep", 9.0), ("keep", 4.0)]
+    assert len(toy.ledger("idea")) == 2

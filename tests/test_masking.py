@@ -24,6 +24,11 @@ def test_a_variable_that_is_named_is_hidden_whatever_it_looks_like() -> None:
     assert Mask({"EXTRA": SECRET}, ["EXTRA"]).text(SECRET) == HIDDEN
 
 
+def test_a_short_key_is_hidden_where_its_variable_is_named_and_nothing_of_three_characters() -> None:
+    mask = Mask({"OPENAI_API_KEY": "sk-1234", "EXTRA": "abc"}, ["OPENAI_API_KEY", "EXTRA"])
+    assert mask.text("sk-1234 abc") == f"{HIDDEN} abc"
+
+
 @pytest.mark.parametrize("value", ["1", "true", "123456789012", "4.5e10000000"[:3], "disabled", "short"])
 def test_a_number_a_switch_or_a_short_word_is_no_key(value: str) -> None:
     assert Mask({"MAX_TOKENS": value}).text(f"there are {value} of them") == f"there are {value} of them"

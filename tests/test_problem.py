@@ -515,3 +515,24 @@ def test_a_key_that_was_written_where_its_name_belongs_is_not_shown(project: Pat
 def test_a_command_of_v1_1_is_split_as_a_shell_would(project: Path) -> None:
     problem = parsed(project, MINIMAL + "coder: {command: \"my-agent --say 'a b' {prompt}\"}\n")
     assert problem.coder.command == ["my-agent", "--say", "a b", "{prompt}"]
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost", "ftp://h/v1", "http://", "http://h:abc/v1", "http://h:99999/v1", "http://[::1/v1"]
+)
+def test_an_address_that_is_none_is_said_with_its_line(project: Path, url: str) -> None:
+    mistake = refused(project, MINIMAL + f"critic: {{base_url: '{url}'}}\n")
+    assert "critic.base_url: expected an address such as http://localhost:11434/v1 (got " in mistake
+
+
+def test_a_key_given_for_the_name_of_its_variable_is_not_shown(project: Path) -> None:
+    said = refused(project, MINIMAL + "critic: {api_key_env: gsk-value-of-no-known-form}\n")
+    assert "critic.api_key_env: expected the name of an environment variable" in said
+    assert "gsk-value" not in said
+
+
+@pytest.mark.parametrize(
+    "addition", ["critic: {}\ngemma_critic: {}", "critic: {base_url: http://a, ollama_url: http://b}", "ollama_url: x"]
+)
+def test_an_alias_beside_what_it_means_is_one_mistake(project: Path, addition: str) -> None:
+    assert len(refused(project, MINIMAL + addition + "\n").splitlines()) == 1

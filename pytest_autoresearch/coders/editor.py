@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pytest_autoresearch.coders.base import CoderFailed
+from pytest_autoresearch.critics.fallback import Patience, Watch, patience_s, policy_for
 from pytest_autoresearch.critics.form import EDITS, EditModel, edits_fit, strict_object, validated
 from pytest_autoresearch.edits import EditError, apply_idea, check_source
+from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.llm.conversation import Conversation, Invalid, fenced, find_object
 from pytest_autoresearch.llm.dialect import Shape
 from pytest_autoresearch.llm.fault import Fault
@@ -61,24 +63,28 @@ class EditsForm:
 
 
 class Editor:
-    """Asks a model for the edits, with one round of repair."""
+    """Asks a model for the edits, with one round of repair; where it cannot be asked, `critic.on_failure` decides.
+
+    Without a `watch` nobody waits for it.
+    """
 
     name = "editor"
 
-    def __init__(self, problem: Problem, model: LanguageModel, mask: Mask) -> None:
+    def __init__(self, problem: Problem, model: LanguageModel, mask: Mask, watch: Watch | None = None) -> None:
         self._problem = problem
         self._model = model
         self._mask = mask
+        self._watch = watch
 
     def plan(self, idea: Idea) -> str:
         """Which model is asked, and where."""
         endpoint = self._model.endpoint
-        return f"ask {endpoint.model} for the edits: POST {endpoint.base_url}/chat/completions"
+        return f"ask {endpoint.model} for the edits: POST {endpoint.address}/chat/completions"
 
     def apply(self, idea: Idea, source: bytes) -> bytes:
         """The file with the edits of the idea if they fit, else with those that the model makes of it.
 
-        CoderFailed if the model cannot be asked, EditError if it gives no edits that fit.
+        CoderFailed or UserError if the model cannot be asked, EditError if it gives no edits that fit.
         """
         misfit = ""
         if idea.edits or idea.content is not None:
@@ -86,7 +92,22 @@ class Editor:
                 return check_source(idea, source, self._problem.mutable_file)
             except EditError as error:
                 misfit = str(error)
-        return apply_idea(self._made(idea, source, misfit), source)
+        patience: Patience | None = None
+        while True:
+            try:
+                return apply_idea(self._made(idea, source, misfit), source)
+            except Fault as fault:
+                if self._gives_up(fault, source) or self._watch is None:
+                    raise CoderFailed(f"the editor cannot ask its model: {fault.text}") from None
+                patience = patience or Patience(self._watch, patience_s())
+                patience.wait(fault)
+
+    def _gives_up(self, fault: Fault, source: bytes) -> bool:
+        """Whether the idea is put off instead of waiting for the model; UserError if the session is to end."""
+        policy = policy_for(self._problem.critic.on_failure, source.decode(errors="surrogateescape"))
+        if policy == "stop":
+            raise UserError(f"the editor cannot ask its model: {fault.text} (critic.on_failure: stop)")
+        return policy == "tuner" or fault.kind == "refusal"
 
     def _made(self, idea: Idea, source: bytes, misfit: str) -> Idea:
         text = source.decode(errors="surrogateescape")
@@ -109,7 +130,7 @@ class Editor:
         except Fault as fault:
             if fault.kind == "invalid answer":
                 raise EditError(f"the editor's model gave no edits that fit: {fault.text}") from None
-            raise CoderFailed(f"the editor cannot ask its model: {fault.text}") from None
+            raise
 
 
 def _carrying(answer: _EditsModel) -> Idea:

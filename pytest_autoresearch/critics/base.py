@@ -34,9 +34,10 @@ class Brief:
     compared with it ('' stands for that of the last experiment). `seed` identifies the session: the same seed,
     history and number give the same idea.
 
-    `baseline` is the metric of experiment 0, `misses` the number of experiments since the last keep. `known` gives
-    what was measured of a mutable file under the same contract, None if it was not. In a `rehearsal` a critic that
-    fails says so (UserError) instead of finding a way around.
+    `baseline` is the metric of experiment 0, `misses` the number of experiments since the last keep.
+    `came_to_nothing` is the last idea, with the reason, if no experiment came of it. `known` gives what was measured
+    of a mutable file under the same contract, None if it was not. In a `rehearsal` a critic that fails says so
+    (UserError) instead of finding a way around.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Brief:
     contract: str = ""
     baseline: float | None = None
     misses: int = 0
+    came_to_nothing: str = ""
     known: Callable[[bytes], Measurement | None] = _nothing_known
     rehearsal: bool = False
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from pytest_autoresearch.critics.base import Brief, Critic, Exhausted
-from pytest_autoresearch.critics.fallback import Fallback, Watch
+from pytest_autoresearch.critics.fallback import Fallback, Watch, patience_s
 from pytest_autoresearch.critics.hand import Hand
 from pytest_autoresearch.critics.hybrid import Hybrid
 from pytest_autoresearch.critics.literals import has_tunable_literals
@@ -23,7 +22,6 @@ from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.records import Idea
 
 _OFFER = "choose one with --autoresearch-critic: ollama, openrouter, openai, hybrid, tuner, replay or auto"
-_CI_PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,7 @@ class Kit:
     """What critics are made of.
 
     `ideas` is the file of recorded ideas, whether or not it is there; `source` is the mutable file.
+    `has_coder` says that somebody other than a person makes the edits that an idea lacks.
     """
 
     problem: Problem
@@ -55,6 +54,7 @@ class Kit:
     ideas: Path
     source: str
     with_edits: bool
+    has_coder: bool = True
 
 
 class Relay:
@@ -91,14 +91,25 @@ def choose_critic(kit: Kit, asked: str | None) -> Choice:
         return Choice(_with_literals(kit), why)
     if provider == "hybrid":
         _with_literals(kit)
-        return Choice(Hybrid(kit.problem, kit.models.critic, kit.mask, kit.watch, kit.tuner), why, kit.models)
+        return Choice(_hybrid(kit), why, kit.models)
     return _automatic(kit) if provider == "auto" else Choice(_llm(kit, with_edits=kit.with_edits), why, kit.models)
 
 
 def _llm(kit: Kit, *, with_edits: bool) -> Critic:
     critic = LlmCritic(kit.problem, kit.models.critic, kit.mask, with_edits=with_edits)
-    patience = _CI_PATIENCE_S if os.environ.get("CI") else None
-    return Fallback(critic, kit.tuner, kit.watch, kit.problem.critic.on_failure, patience_s=patience)
+    return Fallback(critic, kit.tuner, kit.watch, kit.problem.critic.on_failure, patience_s=patience_s())
+
+
+def _hybrid(kit: Kit) -> Critic:
+    return Hybrid(
+        kit.problem,
+        kit.models.critic,
+        kit.mask,
+        kit.watch,
+        kit.tuner,
+        has_coder=kit.has_coder,
+        patience_s=patience_s(),
+    )
 
 
 def _automatic(kit: Kit) -> Choice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Literal, Protocol
@@ -15,6 +16,7 @@ from pytest_autoresearch.records import Idea
 Policy = Literal["tuner", "wait", "stop"]
 _FIRST_PAUSE_S = 5.0
 _LONGEST_PAUSE_S = 300.0
+_CI_PATIENCE_S = 600.0
 
 
 class Watch(Protocol):
@@ -25,6 +27,16 @@ class Watch(Protocol):
 
     def say(self, line: str) -> None:
         """Tell the person at the terminal."""
+
+
+def policy_for(asked: Policy | None, source: str) -> Policy:
+    """What to do when a model cannot be asked: as the problem says, else by whether there is something to tune."""
+    return asked or ("tuner" if has_tunable_literals(source) else "wait")
+
+
+def patience_s() -> float | None:
+    """How long a model is waited for, in seconds; None for as long as it takes."""
+    return _CI_PATIENCE_S if os.environ.get("CI") else None
 
 
 class Fallback:
@@ -44,6 +56,7 @@ class Fallback:
         *,
         patience_s: float | None = None,
         pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._critic = critic
         self._tuner = tuner
@@ -51,6 +64,7 @@ class Fallback:
         self._policy = policy
         self._patience_s = patience_s
         self._pause = pause
+        self._clock = clock
 
     @property
     def name(self) -> str:
@@ -67,7 +81,7 @@ class Fallback:
             return self._instead(fault, brief)
 
     def _instead(self, fault: Fault, brief: Brief) -> Idea:
-        policy = self._policy or ("tuner" if has_tunable_literals(brief.source) else "wait")
+        policy = policy_for(self._policy, brief.source)
         if policy == "stop":
             raise UserError(f"{fault.text} (critic.on_failure: stop)")
         if policy == "tuner":
@@ -82,20 +96,45 @@ class Fallback:
 
     def _waited(self, fault: Fault, brief: Brief) -> Idea:
         """The critic's idea, once it can be asked again."""
-        pause, waited = _FIRST_PAUSE_S, 0.0
+        patience = Patience(self._watch, self._patience_s, pause=self._pause, clock=self._clock)
         while True:
-            if fault.kind == "unauthorized":
-                raise UserError(fault.text)
-            if self._patience_s is not None and waited >= self._patience_s:
-                raise UserError(f"{fault.text}, after {waited:.0f} s of waiting")
-            if reason := self._watch.enough():
-                raise Exhausted(reason)
-            seconds = max(pause, min(fault.wait_s or 0.0, _LONGEST_PAUSE_S))
-            self._watch.say(f"{fault.text}; waiting {seconds:.0f} s for it")
-            self._pause(seconds)
-            waited += seconds
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+            patience.wait(fault)
             try:
                 return self._critic.propose(brief)
             except Fault as again:
                 fault = again
+
+
+class Patience:
+    """Waits for a model in growing pauses, without end or until `limit_s` seconds are over."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        limit_s: float | None,
+        *,
+        pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._watch = watch
+        self._limit_s = limit_s
+        self._pause = pause
+        self._clock = clock
+        self._began = clock()
+        self._paused = 0.0
+        self._next_s = _FIRST_PAUSE_S
+
+    def wait(self, fault: Fault) -> None:
+        """One pause after `fault`; UserError if that does not help, Exhausted if a stop rule holds."""
+        waited = max(self._paused, self._clock() - self._began)  # a server that hangs takes its time as well
+        if fault.kind == "unauthorized":
+            raise UserError(fault.text)
+        if self._limit_s is not None and waited >= self._limit_s:
+            raise UserError(f"{fault.text}, after {waited:.0f} s of waiting")
+        if reason := self._watch.enough():
+            raise Exhausted(reason)
+        seconds = max(self._next_s, min(fault.wait_s or 0.0, _LONGEST_PAUSE_S))
+        self._watch.say(f"{fault.text}; waiting {seconds:.0f} s for it")
+        self._pause(seconds)
+        self._paused += seconds
+        self._next_s = min(2 * self._next_s, _LONGEST_PAUSE_S)

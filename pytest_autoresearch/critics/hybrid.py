@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pytest_autoresearch.critics.base import Brief
 from pytest_autoresearch.critics.digest import Digest
-from pytest_autoresearch.critics.fallback import Watch
+from pytest_autoresearch.critics.fallback import Fallback, Watch
 from pytest_autoresearch.critics.form import IdeaForm, IdeaModel, edits_fit, strict_object, validated
 from pytest_autoresearch.critics.literals import render
 from pytest_autoresearch.critics.llm import recorded
@@ -23,7 +23,6 @@ from pytest_autoresearch.critics.ranges import Choices
 from pytest_autoresearch.critics.tuner import Tuner, View
 from pytest_autoresearch.llm.conversation import Conversation, Invalid, find_object
 from pytest_autoresearch.llm.dialect import Shape
-from pytest_autoresearch.llm.fault import Fault
 from pytest_autoresearch.llm.model import LanguageModel
 from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.problem import Problem
@@ -44,43 +43,65 @@ _TYPES: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str
 class Hybrid:
     """Has the sampler of `tuner` propose, and `model` in the share of the iterations that `critic.llm_share` says.
 
-    Each idea bears the name of who had it. Where the model fails, the sampler takes its turn.
+    Each idea bears the name of who had it. Where the model fails, `critic.on_failure` decides; unless it says
+    otherwise, the sampler takes the turn.
     """
 
     name = "hybrid"
 
-    def __init__(self, problem: Problem, model: LanguageModel, mask: Mask, watch: Watch, tuner: Tuner) -> None:
-        self._problem = problem
-        self._model = model
-        self._mask = mask
-        self._watch = watch
+    def __init__(
+        self,
+        problem: Problem,
+        model: LanguageModel,
+        mask: Mask,
+        watch: Watch,
+        tuner: Tuner,
+        *,
+        has_coder: bool = True,
+        patience_s: float | None = None,
+    ) -> None:
+        partner = Partner(problem, model, mask, tuner, has_coder=has_coder)
+        policy = problem.critic.on_failure or "tuner"
+        self._share = problem.critic.llm_share
         self._tuner = tuner
-        self._digest = Digest(problem.critic.context_last_n, problem.lower_is_better)
+        self._partner = Fallback(partner, tuner, watch, policy, patience_s=patience_s)
 
     def propose(self, brief: Brief) -> Idea:
         """The sampler's idea, or the model's: other values for the literals, or a change of the code."""
-        if not is_turn(sum(brief.ideas.values()), self._problem.critic.llm_share):
-            return self._tuner.propose(brief)
-        view = self._tuner.view(brief)
-        try:
-            return self._asked(brief, view)
-        except Fault as fault:
-            self._watch.say(f"{fault.text}; the sampler proposes experiment {brief.number}")
-            return self._tuner.propose(brief)
+        models = is_turn(sum(brief.ideas.values()), self._share)
+        return (self._partner if models else self._tuner).propose(brief)
 
-    def _asked(self, brief: Brief, view: View) -> Idea:
+
+class Partner:
+    """The model that shares a search with the sampler of `tuner`.
+
+    Without a coder (`has_coder`), a change of the code has to come with edits that fit.
+    """
+
+    def __init__(self, problem: Problem, model: LanguageModel, mask: Mask, tuner: Tuner, *, has_coder: bool) -> None:
+        self.name = model.endpoint.provider
+        self._problem = problem
+        self._model = model
+        self._mask = mask
+        self._tuner = tuner
+        self._has_coder = has_coder
+        self._digest = Digest(problem.critic.context_last_n, problem.lower_is_better)
+
+    def propose(self, brief: Brief) -> Idea:
+        """Values for the literals or a change of the code; Fault if the model gives none."""
+        view = self._tuner.view(brief)
         self._digest.read(brief.history)
         state = self._state(brief, view)
         prompt = idea_prompt(self._problem, brief, self._digest, self._mask, with_edits=True, sampler=state)
         conversation = Conversation(self._model, prompt.system, prompt.user)
         fit = edits_fit(brief.source, self._problem.mutable_file)
         strict = HybridForm(brief.source, view, fit)
-        idea = conversation.ask("critic", strict, replace(strict, check=None))
+        idea = conversation.ask("critic", strict, replace(strict, check=None) if self._has_coder else None)
         try:
             fit(idea)
         except Invalid:
             idea = replace(idea, edits=())
-        return recorded(replace(idea, critic=self._model.endpoint.provider), self._model)
+        return recorded(replace(idea, critic=self.name), self._model)
 
     def _state(self, brief: Brief, view: View) -> str:
         """The sampler's state in readable form, with the best and the latest trials."""

@@ -59,6 +59,7 @@ def idea_prompt(
         "hard_timeout_s": problem.hard_timeout_s,
         "best": [entry for entry in digest.best if entry not in recent],
         "nearest": [entry for entry in digest.nearest_misses if entry not in recent],
+        "came_to_nothing": one_line(brief.came_to_nothing, _HYPOTHESIS + _REASON),
         "recent": [entry for entry in recent if entry.number],
         "sampler": sampler,
         "source": shown,

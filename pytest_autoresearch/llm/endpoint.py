@@ -50,11 +50,20 @@ class Endpoint:
             return False
 
     @property
-    def place(self) -> str:
-        """The server in words, without what a URL may hold of a secret."""
+    def is_openais(self) -> bool:
+        """Whether the server is OpenAI's own."""
+        return (urlsplit(self.base_url).hostname or "").endswith("openai.com")
+
+    @property
+    def address(self) -> str:
+        """The URL without what it may hold of a secret: what is shown and put on record."""
         parts = urlsplit(self.base_url)
-        host = parts.netloc.rpartition("@")[2]
-        return f"{self.provider} at {urlunsplit((parts.scheme, host, parts.path, '', ''))}"
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+    @property
+    def place(self) -> str:
+        """The server in words."""
+        return f"{self.provider} at {self.address}"
 
     @property
     def native_url(self) -> str:
@@ -74,15 +83,13 @@ class Endpoint:
 
 
 def make_endpoint(provider: ProviderName, model: str, base_url: str | None, key_env: str | None) -> Endpoint:
-    """The endpoint with the provider's defaults; UserError for a `base_url` that is none.
+    """The endpoint with the provider's defaults.
 
     Ollama's address is understood without the `/v1`, as v1.1 understood it.
     """
     known = PROVIDERS[provider]
     url = (base_url or known.base_url).strip().rstrip("/")
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"critic.base_url: expected an address such as {known.base_url} (got {base_url!r})")
     if provider == "ollama" and parts.path in ("", "/"):
         url = urlunsplit((parts.scheme, parts.netloc, "/v1", parts.query, ""))
     return Endpoint(provider, url, model, key_env or known.key_env)

@@ -143,9 +143,12 @@ class LanguageModel:
             if isinstance(entry, dict) and entry.get("name") in (self.endpoint.model, f"{self.endpoint.model}:latest")
         )
 
-    def release(self) -> None:
-        """Have Ollama take the model out of memory; another server keeps it, and so does one that was not asked."""
-        if self._loaded and self.endpoint.provider == "ollama":
+    def release(self, *, left_behind: bool = False) -> None:
+        """Have Ollama take the model out of memory; another server keeps it, and so does one that was not asked.
+
+        If a run that was interrupted may have `left_behind` a model, it is taken out although this one did not ask.
+        """
+        if (self._loaded or left_behind) and self.endpoint.provider == "ollama":
             self._loaded = False
             wire = Wire(self.endpoint, self.endpoint.key(), _RELEASE_S)
             with suppress(Fault):
@@ -189,7 +192,7 @@ class LanguageModel:
         began = time.monotonic()
         try:
             body = self._line().complete({**arguments, "messages": sent})
-            reply = read_reply(body, self.endpoint)
+            reply = read_reply(body, self.endpoint, self._mask.text)
             reply = reply.masked(self._mask.known)
         except Fault as raw:
             fault = raw.masked(self._mask.text)
@@ -201,7 +204,7 @@ class LanguageModel:
 
     def _line(self) -> Wire:
         if self._wire is None:
-            self._wire = Wire(self.endpoint, self.endpoint.key(), self._timeout_s)
+            self._wire = Wire(self.endpoint, self.endpoint.key(), self._timeout_s, self._mask.text)
         return self._wire
 
     def _pause_after(self, fault: Fault, tried: int) -> float:

@@ -13,10 +13,11 @@ from typing import Any
 from pytest_autoresearch.llm.endpoint import Endpoint
 from pytest_autoresearch.llm.fault import Fault
 from pytest_autoresearch.llm.spending import Usage
-from pytest_autoresearch.llm.wire import status_fault
+from pytest_autoresearch.llm.wire import Hide, status_fault
 from pytest_autoresearch.text import one_line
 
 _SHOWN = 120
+_LOOKED_AT = 4000
 # How models mark their thoughts where the server does not take them out: Qwen, DeepSeek and most others; Mistral;
 # gpt-oss; Gemma. A block that is not closed goes on to the end.
 _THOUGHTS = re.compile(
@@ -26,6 +27,8 @@ _THOUGHTS = re.compile(
     r"|<\|channel\|?>thought(.*?)(?:<\|?channel\|>|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
+# Where the answer itself begins: what stands from there on is text of the answer, whatever it looks like.
+_ANSWER = re.compile(r"\{\s*[\"}]|```")
 _MARKS = re.compile(r"<\|(?:start|end|return|message|channel)\|>(?:assistant|final)?")
 
 
@@ -52,11 +55,11 @@ class Reply:
         )
 
 
-def read_reply(body: bytes, endpoint: Endpoint) -> Reply:
-    """The first choice of a chat completion; Fault if the body is none."""
-    data = _parsed(body, endpoint)
+def read_reply(body: bytes, endpoint: Endpoint, hide: Hide = str) -> Reply:
+    """The first choice of a chat completion; Fault if the body is none, with what it says freed of keys by `hide`."""
+    data = _parsed(body, endpoint, hide)
     if error := data.get("error"):
-        raise _as_fault(error, endpoint)
+        raise _as_fault(error, endpoint, hide)
     choices = data.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
@@ -77,17 +80,29 @@ def read_reply(body: bytes, endpoint: Endpoint) -> Reply:
 
 
 def split_thoughts(text: str) -> tuple[str, str]:
-    """What a model says, and what it only thought aloud."""
-    thoughts = [next(filter(None, match.groups()[1:]), "").strip() for match in _THOUGHTS.finditer(text)]
-    rest = _THOUGHTS.sub("", text)
-    return (_MARKS.sub("", rest) if thoughts else rest).strip(), "\n\n".join(filter(None, thoughts))
+    """What a model says, and what it only thought aloud before it said it."""
+    said: list[str] = []
+    thoughts: list[str] = []
+    position = 0
+    for match in _THOUGHTS.finditer(text):
+        before = text[position : match.start()]
+        if _ANSWER.search(before):
+            break
+        said.append(before)
+        thoughts.append(next(filter(None, match.groups()[1:]), "").strip())
+        position = match.end()
+    rest = text[position:]
+    if thoughts:
+        begins = found.start() if (found := _ANSWER.search(rest)) else len(rest)
+        rest = _MARKS.sub("", "".join(said) + rest[:begins]) + rest[begins:]
+    return rest.strip(), "\n\n".join(filter(None, thoughts))
 
 
-def _parsed(body: bytes, endpoint: Endpoint) -> dict[str, Any]:
+def _parsed(body: bytes, endpoint: Endpoint, hide: Hide) -> dict[str, Any]:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
-        start = one_line(body[:400].decode(errors="replace"), _SHOWN)
+        start = one_line(hide(body[:_LOOKED_AT].decode(errors="replace")), _SHOWN)
         what = f"with something else than JSON: {start!r}" if start else "with nothing"
         raise Fault("no answer", f"{endpoint.place} answered {what}", passing=True) from None
     if not isinstance(data, dict):
@@ -95,12 +110,12 @@ def _parsed(body: bytes, endpoint: Endpoint) -> dict[str, Any]:
     return data
 
 
-def _as_fault(error: Any, endpoint: Endpoint) -> Fault:
+def _as_fault(error: Any, endpoint: Endpoint, hide: Hide) -> Fault:
     """An error under status 200, as OpenRouter gives it when a model fails behind it."""
     code = error.get("code") if isinstance(error, dict) else None
     said = str(error.get("message") or error) if isinstance(error, dict) else str(error)
     status = code if isinstance(code, int) and 400 <= code < 600 else HTTPStatus.BAD_GATEWAY
-    return status_fault(status, said, None, endpoint)
+    return status_fault(status, hide(said), None, endpoint)
 
 
 def _text(value: Any) -> str:

@@ -21,9 +21,11 @@ _LARGEST = 8 << 20
 _SAID = 300
 # What a wrong key is told under 400: by Gemini, and by litellm's proxy without a database (litellm #12273).
 _WRONG_KEY = re.compile(r"api[ _-]?key|master key|no connected db", re.IGNORECASE)
+_BROKEN_OFF = frozenset({"RemoteProtocolError", "ReadError"})
 _LIBRARY = re.compile(r"(openai|httpx2?|httpcore2?)\b")
 
 T = TypeVar("T")
+Hide = Callable[[str], str]
 
 
 class _GivenUp(Exception):
@@ -33,12 +35,15 @@ class _GivenUp(Exception):
 class Wire:
     """Requests to the server of `endpoint`, each answered or given up within `timeout_s` seconds.
 
+    What the server says of an error is freed of keys by `hide` before it is cut: half a key is one too.
+
     The SDK bounds each read and not the whole, and the look-up of a name not at all: so a request runs in a thread of
     its own, which is left behind when its time is over, and ends with the next byte or the next read's timeout.
     """
 
-    def __init__(self, endpoint: Endpoint, key: str, timeout_s: float) -> None:
+    def __init__(self, endpoint: Endpoint, key: str, timeout_s: float, hide: Hide = str) -> None:
         self._endpoint = endpoint
+        self._hide = hide
         self._key = key
         self._timeout_s = timeout_s
         self._client: Any = None
@@ -61,7 +66,13 @@ class Wire:
             data = listed.get("data") if isinstance(listed, dict) else None
             return [str(entry["id"]) for entry in data or [] if isinstance(entry, dict) and "id" in entry]
 
-        return self._bounded(work)
+        try:
+            return self._bounded(work)
+        except Fault as fault:
+            if fault.kind != "no model":
+                raise
+        where = f"{self._endpoint.place} has no list of models"  # no model was asked for: the address is to blame
+        raise Fault("unreachable", f"{where} (404); check critic.base_url, which usually ends in /v1")
 
     def post_native(self, path: str, body: dict[str, Any]) -> None:
         """A request to the server's own interface beside the compatible one; Fault if it refuses."""
@@ -91,6 +102,9 @@ class Wire:
                 # a proxy that the environment names is not meant for this machine
                 http_client=openai.DefaultHttpxClient(trust_env=not self._endpoint.is_local),
             )
+            if not self._endpoint.is_openais:
+                # what the environment says of an account at OpenAI is nobody else's business
+                self._client.organization = self._client.project = None
         return self._client
 
     def _bounded(self, work: Callable[[threading.Event], T]) -> T:
@@ -103,7 +117,7 @@ class Wire:
         except Exception as error:
             if isinstance(error, Fault) or not _is_the_wires(error):
                 raise
-            fault = translate(error, self._endpoint)
+            fault = translate(error, self._endpoint, self._hide)
         # raised out here, without what the server said as its context: it may have a key in it
         raise fault
 
@@ -147,11 +161,11 @@ def is_listening(endpoint: Endpoint, seconds: float = 1.0) -> bool:
     return True
 
 
-def translate(error: Exception, endpoint: Endpoint) -> Fault:
+def translate(error: Exception, endpoint: Endpoint, hide: Hide = str) -> Fault:
     """What an exception of the SDK, or of the library below it, means."""
     status = getattr(error, "status_code", None)
     if isinstance(status, int):
-        return status_fault(status, _message(error), _retry_after(error), endpoint)
+        return status_fault(status, hide(_message(error)), _retry_after(error), endpoint)
     causes = list(_causes(error))
     if any("Timeout" in type(cause).__name__ for cause in causes):
         return Fault("timeout", f"{endpoint.place} did not answer in time (critic.timeout_s)", passing=True)
@@ -160,8 +174,8 @@ def translate(error: Exception, endpoint: Endpoint) -> Fault:
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes) or "refused" in str(causes[-1]).lower():
         start = "; start it: ollama serve" if endpoint.provider == "ollama" else ""
         return Fault("unreachable", f"{endpoint.place} does not answer (connection refused){start}", passing=True)
-    said = one_line(str(causes[-1]) or type(error).__name__, _SAID)
-    if "Protocol" in type(causes[0]).__name__ or "Read" in type(causes[0]).__name__:
+    said = one_line(hide(str(causes[-1])) or type(error).__name__, _SAID)
+    if any(type(cause).__name__ in _BROKEN_OFF for cause in causes):
         return Fault("cut off", f"{endpoint.place} broke off in the middle of its answer ({said})", passing=True)
     return Fault("unreachable", f"{endpoint.place} cannot be reached ({said})", passing=True)
 
@@ -219,8 +233,11 @@ def _retry_after(error: Any) -> float | None:
 
 
 def _is_the_wires(error: Exception) -> bool:
-    """Whether the SDK, the library below it, the system or what the server sent is to blame, and not this package."""
-    return isinstance(error, (OSError, ValueError)) or _LIBRARY.match(type(error).__module__) is not None
+    """Whether the SDK, the library below it, the system or what the server sent is to blame, and not this package.
+
+    An ImportError is about a proxy of the environment that the library below cannot use without another one (SOCKS).
+    """
+    return isinstance(error, (OSError, ValueError, ImportError)) or _LIBRARY.match(type(error).__module__) is not None
 
 
 def _causes(error: BaseException | None) -> Any:

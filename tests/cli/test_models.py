@@ -50,7 +50,7 @@ def test_a_model_proposes_and_the_editor_applies(tmp_path: Path) -> None:
 
 
 def test_an_edit_is_not_asked_for_when_the_tokens_are_spent(make_home: MakeHome) -> None:
-    with serving([say(idea("a larger step"), usage=(100, 20))]) as server:
+    with serving([say(idea("a larger step"), usage=(100, 20))], models=[MODEL, "other"]) as server:
         critic = {"provider": "ollama", "base_url": server.url, "model": MODEL}
         home = make_home(
             critic=critic, coder={"enabled": True, "agent": "editor", "model": "other"}, stop={"tokens": 99}

@@ -133,3 +133,15 @@ def test_a_budget_that_is_spent_is_not_stood_in_for() -> None:
     case = Case([Exhausted("spent")])  # type: ignore[list-item]
     with pytest.raises(Exhausted, match=r"^spent$"):
         case.propose()
+
+
+def test_the_time_that_a_hanging_server_takes_is_part_of_the_patience() -> None:
+    faults = [Fault("timeout", "it hangs", passing=True) for _ in range(20)]
+    seconds = iter(range(0, 6000, 120))  # each look at the clock comes two minutes after the last one
+    critic, desk = Moody(faults), OpenDesk()
+    waiting = Fallback(
+        critic, Stand(), desk, "wait", patience_s=600.0, pause=lambda _: None, clock=lambda: float(next(seconds))
+    )
+    with pytest.raises(UserError, match="it hangs, after 600 s of waiting"):
+        waiting.propose(brief(source=PLAIN))
+    assert critic.asked == 5

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_autoresearch.critics.hybrid import Hybrid, is_turn
 from pytest_autoresearch.critics.tuner import Tuner
+from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.records import Experiment, Idea
 from tests.critics.support import brief, experiment
@@ -131,7 +132,7 @@ def test_where_the_model_fails_the_sampler_takes_its_turn() -> None:
     night = Night([status(401)])
     found = night.propose()
     assert found.critic == "tuner"
-    assert night.line.desk.lines[-1].endswith("the sampler proposes experiment 1")
+    assert night.line.desk.lines[-1].endswith("the tuner proposes experiment 1")
 
 
 def test_the_schema_has_a_place_for_every_literal_of_its_type() -> None:
@@ -192,3 +193,26 @@ def test_a_model_that_is_no_good_spoils_nothing() -> None:
         found = night.propose()
         assert found.critic == "tuner"
         night.measured(found, 11.0)
+
+
+@pytest.mark.parametrize("policy", ["stop", "tuner"])
+def test_the_policy_for_a_model_that_fails_is_that_of_the_other_critics(policy: str) -> None:
+    night = Night([status(401)], on_failure=policy)
+    if policy == "tuner":
+        assert night.propose().critic == "tuner"
+        return
+    with pytest.raises(UserError, match="on_failure: stop"):
+        night.propose()
+
+
+def test_without_a_coder_a_change_of_the_code_that_does_not_fit_is_none() -> None:
+    unfit = answer("code", edits=[{"search": "NOWHERE", "replace": "x"}])
+    with serving([unfit]) as server:
+        line = Line(ollama(server.url))
+        problem = problem_with(mutable_file="solution.py", critic={"llm_share": 1})
+        hybrid = Hybrid(problem, line.model, Mask({}), line.desk, Tuner("random"), has_coder=False)
+        past = [experiment(0, "keep", 10.0)]
+        found = hybrid.propose(brief({}, source=SOURCE, number=1, past=past, metric=10.0, contract="c"))
+        line.model.close()
+    assert found.critic == "tuner"
+    assert found.content is not None

@@ -98,6 +98,7 @@ def test_the_last_ones_are_shown_and_the_best_and_the_nearest_misses_beside_them
 def test_experiments_under_another_contract_are_no_best_ones() -> None:
     past = [*session()[:4], experiment(4, "keep", 100.0, Idea("anew"), contract="other")]
     text = question(past, problem={"critic": {"context_last_n": 0}})
+    assert "but the baseline" not in text
     assert re.findall(r"^- (\d+) ", text, re.MULTILINE) == ["4"]
 
 
@@ -197,6 +198,21 @@ def test_edits_whose_result_was_measured_are_sent_back_whatever_they_are_called(
     found, chats, _ = proposed(answers, with_edits=True, known=known)
     assert found.edits[0].replace == "STEP = 3"
     assert "That was tried before, as experiment 1: 8." in chats[1].user
+
+
+def test_edits_whose_result_is_new_are_no_repetition_although_the_words_are_the_same() -> None:
+    past = [experiment(0, "keep", 10.0), experiment(1, "discard", 11.0, Idea("a step", code_pseudocode="see edits"))]
+    edits = [{"search": "STEP = 1", "replace": "STEP = 3"}]
+    answer = idea("another step", code_pseudocode="see edits", edits=edits)
+    _, chats, _ = proposed([say(answer)], past=past, with_edits=True)
+    assert len(chats) == 1
+
+
+def test_an_idea_that_led_to_no_experiment_is_told() -> None:
+    past = [experiment(0, "keep", 10.0)]
+    told = question(past, came_to_nothing="halve it | the idea changed nothing")
+    assert "led to no experiment; do not repeat it:\n- halve it | the idea changed nothing\n" in told
+    assert "led to no experiment" not in question(past)
 
 
 def test_a_failure_of_the_machine_is_no_result_to_be_sent_back_with() -> None:

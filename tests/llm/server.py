@@ -142,6 +142,11 @@ def cut(content: str = "x" * 1000) -> Behaviour:
     return behave
 
 
+def hang_up() -> Behaviour:
+    """Close the connection without a word."""
+    return lambda handler, asked: handler.connection.shutdown(socket.SHUT_RDWR)
+
+
 def _linger(handler: BaseHTTPRequestHandler, seconds: float) -> None:
     """Wait until the client has gone, `seconds` at most."""
     handler.connection.settimeout(seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
@@ -24,6 +25,7 @@ from tests.llm.server import (
     cut,
     free_port,
     hang,
+    hang_up,
     say,
     serving,
     status,
@@ -57,6 +59,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         (status(503, "loading model"), "server error", "loading model (503)"),
         (status(429, "slow down"), "rate limited", "slow down (429)"),
         (cut(), "cut off", "broke off in the middle of its answer"),
+        (hang_up(), "cut off", "broke off in the middle of its answer"),
         (body(b"<html>welcome</html>", "text/html"), "no answer", "something else than JSON: '<html>welcome</html>'"),
         (body(b""), "no answer", "answered with nothing"),
         (body(b"[1, 2]"), "no answer", "JSON that is no chat completion"),
@@ -404,3 +407,41 @@ def test_a_server_without_that_interface_is_no_trouble() -> None:
             line.ask()
         line.model.release()
         line.model.close()
+
+
+def test_a_proxy_that_needs_another_library_is_said_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(Fault, match=r"cannot be reached \(.*socksio") as raised:
+        Line(ollama("http://0.0.0.0:1/v1")).ask()
+    assert raised.value.kind == "unreachable"
+
+
+def test_another_server_is_not_told_of_an_account_at_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-of-mine")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project-of-mine")
+    with serving([say({"x": 1})]) as server:
+        line = Line(ollama(server.url))
+        line.ask()
+        line.model.close()
+    assert not [value for value in server.asked[0].headers.values() if "of-mine" in value]
+
+
+@pytest.mark.parametrize("before", range(270, 310, 5))
+def test_a_key_is_hidden_before_what_the_server_says_is_cut(monkeypatch: pytest.MonkeyPatch, before: int) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    text = "y " * (before // 2) + KEY
+    page = body(b"<html>" + b"y" * (before - 200) + KEY.encode() + b"</html>", "text/html")
+    for behaviour in (status(400, text), body(json.dumps({"error": text}).encode()), page):
+        with serving([behaviour]) as server:
+            fault = fault_of(Line(make_endpoint("openai", MODEL, server.url, None), timeout_s=5))
+        assert KEY[:6] not in fault.text
+
+
+def test_an_address_without_a_list_of_models_is_to_blame_and_not_the_model() -> None:
+    with serving([say({"x": 1})]) as server:
+        line = Line(ollama(server.url.replace("/v1", "/api")))
+        with pytest.raises(Fault, match=r"check critic\.base_url, which usually ends in /v1") as raised:
+            line.model.models()
+        line.model.close()
+    assert "ollama pull" not in raised.value.text

@@ -51,6 +51,10 @@ class Act:
             f"--iterations={self.scene.iterations}", *PLAIN, *WATCHED, env=watching(self.toy, point, how)
         )
 
+    def start(self) -> subprocess.Popen[str]:
+        """Begin what remains of its experiments."""
+        return self.toy.start(f"--iterations={max(1, self.left())}", *PLAIN)
+
     def go_on(self) -> subprocess.CompletedProcess[str]:
         """Run what remains of its experiments; one that is already done is opened, and does nothing."""
         return self.toy.run(f"--iterations={max(1, self.left())}", *PLAIN)

@@ -97,15 +97,13 @@ class ResultsTable:
         return kept
 
     def _keep_edited(self, fresh: Path) -> Path | None:
-        if self.path.is_symlink():
+        if self.path.is_symlink() or not self.path.exists():
             return None
-        try:
+        if self.path.is_file():
             old = self.path.read_bytes()
-        except OSError:
-            return None
-        with fresh.open("rb") as file:
-            if file.read(len(old)) == old:
-                return None
+            with fresh.open("rb") as file:
+                if file.read(len(old)) == old:
+                    return None
         number = 1
         while (kept := self.path.with_name(f"{self.path.name}.edited-{number}")).exists():
             number += 1

@@ -28,7 +28,7 @@ from pytest_autoresearch.problem import Problem, key_names, load_problem
 from pytest_autoresearch.processes import Supervisor, sweep
 from pytest_autoresearch.recovery import EDIT, recover
 from pytest_autoresearch.results import ResultsTable
-from pytest_autoresearch.runner import Runner, Tick
+from pytest_autoresearch.runner import LOGS_KEPT, Runner, Tick
 from pytest_autoresearch.session import Session
 from pytest_autoresearch.workspace import Workspace
 
@@ -199,6 +199,7 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
         run_log=views["run.log"],
         started=session.process_started,
         tick=tick,
+        recent=lambda: _last_commits(journal, LOGS_KEPT),
         secrets=Mask(os.environ, key_names(problem)).values,
     )
     return OpenSession(session, runner, supervisor, contract)
@@ -207,6 +208,11 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
 def _as_it_goes_on(own: Problem, users: Problem) -> Problem:
     """The session's problem with those of the user's sections that have no part in what is measured."""
     return own.model_copy(update={name: getattr(users, name) for name in ("critic", "coder", "stop", "prices")})
+
+
+def _last_commits(journal: Journal, count: int) -> list[str]:
+    """The commits of the last experiments, the youngest last."""
+    return [done.commit for done in journal.ledger.experiments(journal.progress.next_number - 1 - count)]
 
 
 def _place_problem(place: Place, journal: Journal, top: Path) -> None:

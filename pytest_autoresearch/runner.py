@@ -8,7 +8,7 @@ import re
 import shutil
 import signal
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,8 +41,8 @@ Started = Callable[[str, int, Identity], None]
 class Runner:
     """Measures candidates in the session's checkout.
 
-    `started` is told of each process before it runs; `tick` is called about once a second while one runs. `secrets`
-    are texts that no log may hold.
+    `started` is told of each process before it runs; `tick` is called about once a second while one runs. `recent`
+    gives the commits of the last experiments, the youngest last. `secrets` are texts that no log may hold.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Runner:
         run_log: Path,
         started: Started,
         tick: Tick,
+        recent: Callable[[], Iterable[str]],
         secrets: tuple[str, ...] = (),
     ) -> None:
         self._problem = problem
@@ -66,6 +67,7 @@ class Runner:
         self._run_log = run_log
         self._started = started
         self._tick = tick
+        self._recent = recent
         self._secrets = secrets
         self._source = "evaluator" if problem.evaluator else "runner"
 
@@ -144,7 +146,7 @@ class Runner:
     def _logs(self, candidate: Candidate) -> Path:
         """Where this run's log goes; `run.log` beside the problem always names the last one."""
         directory = self._workspace.own_directory("logs")
-        rotate(directory)
+        rotate(directory, self._recent)
         log = directory / f"run-{candidate.commit[:7]}.log"
         fresh = self._run_log.with_name(f"{self._run_log.name}.new")
         remove(fresh)
@@ -174,11 +176,17 @@ def parse_metric(text: str) -> tuple[float | None, str]:
     return None, f"the metric {text.strip()[:40]!r} is not a finite number"
 
 
-def rotate(directory: Path, kept: int = LOGS_KEPT) -> None:
-    """Leave the youngest `kept` - 1 runs' logs, so that the next one makes `kept`."""
-    logs = sorted(directory.glob("run-*.log"), key=lambda log: log.lstat().st_mtime_ns, reverse=True)
-    runs = [log for log in logs if not log.name.endswith(".evaluator.log")]
-    for old in runs[kept - 1 :]:
+def rotate(directory: Path, recent: Callable[[], Iterable[str]]) -> None:
+    """Leave the youngest LOGS_KEPT - 1 runs' logs, so that the next one makes LOGS_KEPT.
+
+    The order is that of the commits that `recent` gives: times would have it wrong after a clock was set back.
+    """
+    runs = [log for log in directory.glob("run-*.log") if not log.name.endswith(".evaluator.log")]
+    if len(runs) < LOGS_KEPT:
+        return
+    place = {f"run-{commit[:7]}.log": number for number, commit in enumerate(recent(), start=1)}
+    runs.sort(key=lambda log: (place.get(log.name, 0), log.lstat().st_mtime_ns))
+    for old in runs[: 1 - LOGS_KEPT]:
         old.unlink(missing_ok=True)
         old.with_suffix(".evaluator.log").unlink(missing_ok=True)
 

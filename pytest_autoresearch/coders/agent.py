@@ -150,10 +150,16 @@ class AgentCoder:
     def _log(self) -> Path:
         """Where this run's log goes; of the others the youngest are kept."""
         directory = self._site.workspace.own_directory("coder_logs")
-        for old in sorted(directory.glob("*.log"))[: -(LOGS_KEPT - 1)]:
+        for old in sorted(directory.glob("*.log"), key=_age)[: -(LOGS_KEPT - 1)]:
             old.unlink(missing_ok=True)
         stamp = time.strftime("%Y%m%dT%H%M%S")
         return directory / f"{stamp}_{self._site.number:05}_{self._site.workspace.tip[:7]}.log"
+
+
+def _age(log: Path) -> tuple[str, str]:
+    """What puts the logs in order: the experiment, then the time, as a clock may be set back."""
+    stamp, _, experiment = log.name.partition("_")
+    return experiment, stamp
 
 
 def agent_prompt(site: Site, section: CoderSection, idea: Idea) -> str:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from pytest_autoresearch.chain import Chain, Change, Commit
 from pytest_autoresearch.contract import hash_file
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.git import Change, Commit, Git, GitError
+from pytest_autoresearch.git import Git, GitError
+from pytest_autoresearch.git_locks import GitLocks
 from pytest_autoresearch.place import CHECKOUTS, Place
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.workspace import OWN
@@ -63,7 +65,7 @@ def _not_committed(git: Git, head: str, path: str) -> str | None:
     return f"{path}: is not in git; add it: git add -- {quoted} && git commit -m {shlex.quote('add ' + path)}"
 
 
-def first_commit(place: Place, problem: Problem, head: str, ref: str) -> str:
+def first_commit(place: Place, problem: Problem, head: str, ref: str, locks: GitLocks) -> str:
     """The commit that a session begins with: `head`, or one kept by `ref` that adds an ignored mutable file."""
     git, path = Git(place.home), place.in_tree(problem.mutable_file)
     if git.text("ls-tree", "--full-tree", head, "--", path):
@@ -72,8 +74,7 @@ def first_commit(place: Place, problem: Problem, head: str, ref: str) -> str:
     content = file.read_bytes()
     change = Change(path, "100755" if os.access(file, os.X_OK) else "100644", git.hash_file(path, content))
     wanted = Commit(head, change, f"autoresearch: {path}, which git ignores", git.identity())
-    commit, _ = git.commit_file(ref, head, wanted)
-    return commit
+    return Chain(git, ref, head, locks).add(wanted)
 
 
 def free_place(place: Place) -> Path:
@@ -113,41 +114,46 @@ def find_own(place: Place, recorded: Path | None) -> Path:
     return path
 
 
+def git_directory(place: Place, path: Path) -> Path:
+    """Where git keeps index and HEAD of the session's checkout at `path`."""
+    return (None if place.is_at_home else _registered(path)) or place.common
+
+
 def _registered(path: Path) -> Path | None:
     """The entry among a repository's worktrees that the checkout at `path` names as its own."""
     try:
-        return Path((path / ".git").read_text().removeprefix("gitdir:").strip()).resolve()
+        return (path / (path / ".git").read_text().removeprefix("gitdir:").strip()).resolve()
     except OSError:
         return None
 
 
 def _is_there(entry: Path) -> bool:
     """Whether the checkout that an entry stands for is there and knows of it."""
-    return _registered(Path((entry / "gitdir").read_text().strip()).parent) == entry.resolve()
+    return _registered((entry / (entry / "gitdir").read_text().strip()).parent) == entry.resolve()
 
 
-def make_checkout(place: Place, path: Path, start: str) -> None:
+def make_checkout(place: Place, path: Path, start: str, locks: GitLocks) -> None:
     """Add the worktree of the session at `path`, on its branch, which is made at `start` if there is none."""
     git = Git(place.home)
-    make_branch(place, start)
-    _clear(git, path)
+    make_branch(place, start, locks)
+    _clear(place, git, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     git.output("worktree", "add", "--force", "--force", str(path), place.branch)
 
 
-def settle_at_home(place: Place, start: str) -> None:
+def settle_at_home(place: Place, start: str, locks: GitLocks) -> None:
     """Put the repository itself on the session's branch, which begins at the commit that it is on."""
-    make_branch(place, start)
-    Git(place.home).output("symbolic-ref", "HEAD", f"refs/heads/{place.branch}")
+    make_branch(place, start, locks)
+    locks.output(Git(place.home), "symbolic-ref", "HEAD", f"refs/heads/{place.branch}")
 
 
-def make_branch(place: Place, start: str) -> None:
+def make_branch(place: Place, start: str, locks: GitLocks) -> None:
     """Make the session's branch at `start`, unless it is there; UserError if its name is taken."""
     git = Git(place.home)
     if git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{place.branch}") is not None:
         return
     try:
-        git.output("update-ref", f"refs/heads/{place.branch}", start, "0" * len(start))
+        locks.output(git, "update-ref", f"refs/heads/{place.branch}", start, "0" * len(start))
     except GitError as error:
         raise UserError(
             f"branch {place.branch} cannot be made ({error.said}); "
@@ -155,9 +161,12 @@ def make_branch(place: Place, start: str) -> None:
         ) from None
 
 
-def _clear(git: Git, path: Path) -> None:
-    """Take away a checkout that was begun and never finished; a directory that is none is moved aside."""
-    if path in dict(git.worktrees()):
+def _clear(place: Place, git: Git, path: Path) -> None:
+    """Take away a checkout that was begun and never finished; one that was used, or is none, is moved aside."""
+    used = any(os.path.lexists(path / place.inside / name) for name in (OWN, *VIEWS))
+    if used:
+        (path / ".git").unlink(missing_ok=True)  # else git would take it for the new one
+    elif path in dict(git.worktrees()):
         git.ask("worktree", "remove", "--force", "--force", str(path))
     if path.exists():
         number = 1
@@ -171,16 +180,19 @@ def check_checkout(place: Place, path: Path, *, on_any_branch: bool) -> None:
 
     What is there may be `on_any_branch` where it is known who left it so.
     """
+    home, here = shlex.quote(str(place.home)), shlex.quote(str(path))
     for other, branch in Git(place.home).worktrees():
+        there = shlex.quote(str(other))
         if branch == place.branch and other.resolve() != path.resolve():
+            back = "" if path.exists() else f"move it back (git -C {home} worktree move {there} {here}), "
             raise UserError(
-                f"branch {place.branch} is checked out in {other}; free it (git -C {other} switch --detach) "
+                f"branch {place.branch} is checked out in {other}; {back}free it (git -C {there} switch --detach) "
                 "or start another session with --autoresearch-tag"
             )
         if other.resolve() == path.resolve() and path.exists() and branch != place.branch and not on_any_branch:
             raise UserError(
                 f"{path} is the checkout of session {place.branch}, but not on its branch; "
-                f"put it back: git -C {path} switch {place.branch}"
+                f"put it back: git -C {here} switch {place.branch}"
             )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+import re
+import shlex
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,8 @@ _SETTINGS = {
     "fastimport.unpackLimit": "100",
 }
 _IDENTITY = "pytest-autoresearch <pytest-autoresearch@localhost>"
-_LOCK_PATIENCE_S = 10.0
+_LOCK = re.compile(r"Unable to create '(.+\.lock)': File exists")
+_UNTRUSTED = re.compile(r"safe\.directory (.+)")
 
 
 class GitError(UserError):
@@ -36,6 +38,27 @@ class GitError(UserError):
         self.status = status
         self.said = said.strip()
         super().__init__(f"git {' '.join(arguments[:3])} failed ({status}): {self.said or 'it said nothing'}")
+
+
+class Locked(GitError):
+    """git found the lock file `lock` in its way."""
+
+    def __init__(self, arguments: tuple[str, ...], status: int, said: str, lock: Path) -> None:
+        super().__init__(arguments, status, said)
+        self.lock = lock
+
+
+class Untrusted(GitError):
+    """The repository is another user's, which git works in only where it is told to."""
+
+    def __init__(self, arguments: tuple[str, ...], status: int, said: str, directory: Path) -> None:
+        super().__init__(arguments, status, said)
+        asked = _UNTRUSTED.search(said)
+        path = asked.group(1) if asked else shlex.quote(str(directory))
+        self.args = (
+            f"{directory}: the repository belongs to another user and git does not trust it; if you do: "
+            f"git config --global --add safe.directory {path}",
+        )
 
 
 @functools.cache
@@ -62,25 +85,6 @@ def git_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One file of one commit: `blob` with `mode` at `path` (relative to the top of the tree)."""
-
-    path: str
-    mode: str
-    blob: str
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A commit to be made: one changed file on top of `parent`, by `who` (as `Git.identity` gives it)."""
-
-    parent: str
-    change: Change
-    message: str
-    who: str
-
-
-@dataclass(frozen=True, slots=True)
 class Git:
     """git in one directory; no repository in `ceiling` or above it is taken for the directory's own."""
 
@@ -103,8 +107,15 @@ class Git:
         except FileNotFoundError:
             raise UserError("git: not found; install git and run again") from None
         if done.returncode:
-            raise GitError(arguments, done.returncode, done.stderr.decode(errors="replace"))
+            raise self._error(arguments, done.returncode, done.stderr.decode(errors="replace"))
         return done.stdout
+
+    def _error(self, arguments: tuple[str, ...], status: int, said: str) -> GitError:
+        if lock := _LOCK.search(said):
+            return Locked(arguments, status, said, (self.directory / lock.group(1)).resolve())
+        if "dubious ownership" in said:
+            return Untrusted(arguments, status, said, self.directory)
+        return GitError(arguments, status, said)
 
     def text(self, *arguments: str) -> str:
         """The same as text, without the last newline."""
@@ -131,19 +142,6 @@ class Git:
             return []
         return [entry for entry in found.decode(errors="surrogateescape").split("\0") if entry]
 
-    def when_unlocked(self, *arguments: str) -> None:
-        """Run a command that writes the index; somebody else's index lock is waited for, up to ten seconds."""
-        deadline = time.monotonic() + _LOCK_PATIENCE_S
-        while True:
-            try:
-                self.output(*arguments)
-            except GitError as error:
-                if "index.lock" not in error.said or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-            else:
-                return
-
     def identity(self) -> str:
         """Who commits: the user, or this package where the user has no name."""
         line = self.ask("var", "GIT_COMMITTER_IDENT")
@@ -152,24 +150,6 @@ class Git:
     def hash_file(self, path: str, content: bytes) -> str:
         """The blob of `content` as git would store it at `path`, clean filters and line endings applied; written."""
         return self.output("hash-object", "-w", "--stdin", "--path", path, stdin=content).decode().strip()
-
-    def commit_file(self, ref: str, chain: str, commit: Commit) -> tuple[str, str]:
-        """Make a commit beside the index, kept alive by `ref` and by nothing else.
-
-        `ref` is a chain: its new tip has the old one, `chain`, as first parent and the commit as second.
-        Returns the commit and the chain's new tip.
-        """
-        author = f"{commit.who} {int(time.time())} +0000"
-        text, change = commit.message.encode(errors="replace"), commit.change
-        before = f"feature done\ncommit {ref}\nmark :1\ncommitter {author}\ndata {len(text)}\n"
-        after = (
-            f"\nfrom {commit.parent}\nM {change.mode} {change.blob} {_quoted(change.path)}\n"
-            f"commit {ref}\nmark :2\ncommitter {author}\ndata 0\nfrom {chain}\nmerge :1\n"
-            "get-mark :1\nget-mark :2\ndone\n"
-        )
-        stream = text.join(part.encode(errors="surrogateescape") for part in (before, after))
-        made, tip = self.output("fast-import", "--quiet", "--date-format=raw", stdin=stream).decode().split()
-        return made, tip
 
     def worktrees(self) -> Iterator[tuple[Path, str | None]]:
         """Each checkout of the repository with the branch in it (None if detached), the main one first."""
@@ -184,8 +164,3 @@ class Git:
             elif not line and path is not None:
                 yield path, branch
                 path = None
-
-
-def _quoted(path: str) -> str:
-    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 import uuid
@@ -19,6 +20,7 @@ from pytest_autoresearch.contract import Contract, Origin, Pristine
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import flush_way
 from pytest_autoresearch.git import Git
+from pytest_autoresearch.git_locks import GitLocks
 from pytest_autoresearch.journal import Journal
 from pytest_autoresearch.ledger import SCHEMA
 from pytest_autoresearch.lock import SessionLock
@@ -69,10 +71,11 @@ def open_session(place: Place, problem: Problem, tick: Tick, *, takes_edits: boo
         stack.callback(lock.release)
         journal = Journal(place.records / "ledger.jsonl")
         stack.callback(journal.close)
-        _begin(place, problem, journal)
+        locks = _ref_locks(place)
+        _begin(place, problem, journal, locks)
         checkout.keep_out_of_git(place, problem)
-        path = _checkout(place, journal)
-        ground = _Ground(place, path, place.branch, place.records, takes_edits)
+        path = _checkout(place, journal, locks)
+        ground = _Ground(place, path, place.branch, place.records, takes_edits, locks)
         yield _assemble(stack, ground, problem, journal, tick)
 
 
@@ -85,7 +88,8 @@ def open_temporary(place: Place, problem: Problem, tick: Tick) -> Iterator[OpenS
         git, path = Git(place.home), directory / "checkout"
         _remove_abandoned(git)
         ref = f"refs/autoresearch/check-{os.getpid()}"
-        start = checkout.first_commit(place, problem, checkout.check_committed(place, problem), ref)
+        locks = GitLocks(directory)
+        start = checkout.first_commit(place, problem, checkout.check_committed(place, problem), ref, locks)
         stack.callback(git.ask, "update-ref", "-d", ref)
         git.output("worktree", "add", "--detach", str(path), start)
         stack.callback(git.ask, "worktree", "remove", "--force", "--force", str(path))
@@ -93,19 +97,28 @@ def open_temporary(place: Place, problem: Problem, tick: Tick) -> Iterator[OpenS
         journal = Journal(directory / "ledger.jsonl")
         stack.callback(journal.close)
         journal.write("begin", **_beginning(place, start))
-        yield _assemble(stack, _Ground(place, path, None, directory, False), problem, journal, tick)
+        yield _assemble(stack, _Ground(place, path, None, directory, False, locks), problem, journal, tick)
 
 
-def _begin(place: Place, problem: Problem, journal: Journal) -> None:
+def _ref_locks(place: Place) -> GitLocks:
+    """The lock files of the session's refs; those of its checkout come once it is known where that is."""
+    locks = GitLocks(place.records / "aside")
+    for ref in (f"refs/heads/{place.branch}", place.ref):
+        locks.add(place.common / f"{ref}.lock", place.home, place.common)
+    return locks
+
+
+def _begin(place: Place, problem: Problem, journal: Journal, locks: GitLocks) -> None:
     """Put a new session on record; UserError if it cannot begin, or if this one is another problem's."""
     if journal.progress.begin is None:
         head = checkout.check_committed(place, problem)
         if Git(place.home).ask("rev-parse", "--verify", "--quiet", f"refs/heads/{place.branch}"):
             raise UserError(
-                f"branch {place.branch} exists and is no session's of this machine; "
-                f"choose another name with --autoresearch-tag, or delete it: git branch -D {place.branch}"
+                f"branch {place.branch} exists and is no session's of this machine: {journal.ledger.path} is not "
+                "there. Put that back, choose another name with --autoresearch-tag, or give the branch another name: "
+                f"git -C {shlex.quote(str(place.home))} branch -m {place.branch} {place.branch}-old"
             )
-        start = checkout.first_commit(place, problem, head, place.ref)
+        start = checkout.first_commit(place, problem, head, place.ref, locks)
         checkout.copy_ignored(place, problem, start, place.records / "copies")
         flush_way(place.common, place.records)
         journal.write("begin", **_beginning(place, start))
@@ -127,20 +140,41 @@ def _beginning(place: Place, start: str) -> dict[str, object]:
     }
 
 
-def _checkout(place: Place, journal: Journal) -> Path:
+def _checkout(place: Place, journal: Journal, locks: GitLocks) -> Path:
     """The session's checkout, made or made again where it is not there."""
     progress = journal.progress
+    _require_commits(place, journal)
     path = checkout.find_own(place, Path(progress.checkout) if progress.checkout else None)
     if place.is_at_home and progress.checkout is None:
-        checkout.settle_at_home(place, progress.beginning["commit"])
+        checkout.settle_at_home(place, progress.beginning["commit"], locks)
     # a coder that was killed together with us may have switched; `recover` undoes what it did
     checkout.check_checkout(place, path, on_any_branch=Fence.stands(place.records))
     if not checkout.is_own(place, path) or (progress.checkout is None and not place.is_at_home):
         tip = progress.incumbent.commit if progress.incumbent else progress.beginning["commit"]
-        checkout.make_checkout(place, path, tip)
+        checkout.make_checkout(place, path, tip, locks)
     if progress.checkout != str(path):
         journal.write("checkout", path=str(path))
+    for name in ("index.lock", "HEAD.lock"):
+        locks.add(checkout.git_directory(place, path) / name, path, checkout.git_directory(place, path))
     return path
+
+
+def _require_commits(place: Place, journal: Journal) -> None:
+    """UserError if git has lost what the session goes on from."""
+    progress, git = journal.progress, Git(place.home)
+    needed = {"the session's beginning": progress.beginning["commit"]}
+    if progress.incumbent is not None:
+        needed[f"experiment {progress.incumbent.number}"] = progress.incumbent.commit
+    if progress.pending_candidate is not None:
+        needed[f"experiment {progress.pending_candidate['number']}"] = progress.pending_candidate["commit"]
+    for what, commit in needed.items():
+        if git.ask("cat-file", "-e", f"{commit}^{{tree}}") is None:
+            home = shlex.quote(str(place.home))
+            raise UserError(
+                f"commit {commit} ({what}) is in {place.home} no more. Fetch it from a copy of the repository: "
+                f"git -C {home} fetch COPY 'refs/autoresearch/*:refs/autoresearch/*', or start another session with "
+                "--autoresearch-tag"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +186,12 @@ class _Ground:
     branch: str | None
     records: Path
     takes_edits: bool
+    locks: GitLocks
+
+    def mark(self, session: str) -> str:
+        """What the processes of a session are known by; a copy of the records has the same id, and another mark."""
+        found = self.records.stat()
+        return f"{session}-{found.st_dev:x}-{found.st_ino:x}"
 
     @property
     def project(self) -> Path:
@@ -166,11 +206,14 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
     problem = _as_it_goes_on(load_problem(project / place.problem_name, look=False), users)
     linked = checkout.links(place, problem, project)
     views = checkout.own_paths(project)
-    workspace = Workspace(ground.checkout, str(place.inside), problem.mutable_file, ground.branch, place.ref)
+    inside, mark = str(place.inside), ground.mark(journal.progress.beginning["session"])
+    workspace = Workspace(ground.checkout, inside, problem.mutable_file, ground.branch, place.ref, locks=ground.locks)
     origin = Origin(workspace.git, journal.progress.beginning["commit"], str(place.inside), ground.records / "copies")
     contract = Contract(origin, problem, place.problem_name)
     table = ResultsTable(views["results.tsv"], problem.columns, journal.rows)
-    found = recover(journal, workspace, contract, table, records=ground.records, takes_edits=ground.takes_edits)
+    found = recover(
+        journal, workspace, contract, table, mark=mark, records=ground.records, takes_edits=ground.takes_edits
+    )
     session = Session(
         place.tag,
         problem,
@@ -184,9 +227,10 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
         notices=[*([] if problem == users else [_OTHER_PROBLEM]), *found.notices],
         takes_edits=ground.takes_edits,
         edit=found.edit,
+        mark=mark,
     )
-    stack.callback(sweep, session.id)
-    supervisor = Supervisor(session.id)
+    stack.callback(sweep, mark)
+    supervisor = Supervisor(mark)
     stack.callback(supervisor.close)
     stack.callback(session.close)
     pristine = Pristine(ground.records / "pristine", contract, linked)

@@ -154,7 +154,7 @@ def critic_dry_run(research: Research, parts: Parts) -> str:
 def cleanup_check(research: Research, parts: Parts) -> str:
     """Nothing of an earlier run is left running, logs rotate, the disk has room."""
     session = research.session
-    if left := marked(session.id):
+    if left := marked(session.mark):
         raise UserError(f"processes of this session are still running and cannot be ended: {left}; end them by hand")
     logs = list((session.workspace.own_directory() / "logs").glob("run-*.log"))
     runs = sum(not log.name.endswith(".evaluator.log") for log in logs)

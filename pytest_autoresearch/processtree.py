@@ -84,9 +84,9 @@ def marked(marker: str) -> list[int]:
 def sweep(marker: str, identities: Iterable[Identity] = ()) -> list[int]:
     """End what an earlier run left behind, and return the pids of what was ended.
 
-    That is each process that has the marker in its environment or is one of `identities`, and all that descends from
-    it; never the calling process or one of its ancestors. SIGTERM, 2 s, then SIGKILL until nothing is left, for 10 s
-    at most.
+    That is each process that has the marker in its environment, or is one of `identities` and has no other marker,
+    and all that descends from it; never the calling process or one of its ancestors. SIGTERM, 2 s, then SIGKILL until
+    nothing is left, for 10 s at most.
     """
     identities = tuple(identities)
     known: dict[int, str] = {}
@@ -117,7 +117,7 @@ def _leftovers(marker: str, identities: tuple[Identity, ...], known: Mapping[int
     processes = table()
     spared = _lineage(processes, os.getpid())
     roots = {pid for pid in processes if _marker(pid) == marker}
-    roots |= {identity.pid for identity in identities if identify(identity.pid) == identity}
+    roots |= {one.pid for one in identities if identify(one.pid) == one and _marker(one.pid) in (None, marker)}
     roots |= {pid for pid, ticks in known.items() if pid in processes and processes[pid].ticks == ticks}
     roots -= spared
     return {pid: processes[pid].ticks for pid in roots | descendants(processes, roots) if pid in processes}

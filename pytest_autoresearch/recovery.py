@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def recover(
     contract: Contract,
     table: ResultsTable,
     *,
+    mark: str,
     records: Path,
     takes_edits: bool,
 ) -> Found:
@@ -41,13 +43,12 @@ def recover(
     """
     progress = journal.progress
     notices = []
-    if ended := sweep(progress.beginning["session"], progress.pending_processes):
+    if ended := sweep(mark, progress.pending_processes):
         notices.append(f"{len(ended)} process(es) that an earlier run left behind were ended")
     if workspace.branch is None:
         workspace.stand_on(progress.beginning["commit"])
     else:
-        notices += _coder(journal, workspace, records)
-        _branch(journal, workspace)
+        notices += [*_coder(journal, workspace, records), *_branch(journal, workspace), *_chain(journal, workspace)]
     edit = _mutable_file(progress, workspace, takes_edits)
     if takes_edits:
         edit = _edit(records / EDIT, workspace, edit)
@@ -74,8 +75,9 @@ def _coder(journal: Journal, workspace: Workspace, records: Path) -> list[str]:
     return [f"a coder was interrupted; what it left ({touched}) is put aside in {workspace.own_directory() / 'aside'}"]
 
 
-def _branch(journal: Journal, workspace: Workspace) -> None:
+def _branch(journal: Journal, workspace: Workspace) -> list[str]:
     """The branch stands on the last keep; a keep that was on record and not on the branch is put there."""
+    notices = []
     progress = journal.progress
     keep = progress.unadvanced
     if keep is not None and workspace.branch_tip() == keep.parent:
@@ -83,7 +85,8 @@ def _branch(journal: Journal, workspace: Workspace) -> None:
     expected = progress.incumbent.commit if progress.incumbent else progress.beginning["commit"]
     tip = workspace.branch_tip()
     if tip is None:
-        workspace.git.output("update-ref", f"refs/heads/{workspace.branch}", expected)
+        workspace.locks.output(workspace.git, "update-ref", f"refs/heads/{workspace.branch}", expected)
+        notices.append(f"branch {workspace.branch} was gone; it is made again, from the ledger")
     elif tip != expected:
         raise BranchMoved(workspace.moved(expected, expected))
     if keep is not None:
@@ -91,6 +94,20 @@ def _branch(journal: Journal, workspace: Workspace) -> None:
     workspace.stand_on(expected)
     if workspace.indexed_blob() != workspace.blob:
         workspace.index_incumbent()
+    return notices
+
+
+def _chain(journal: Journal, workspace: Workspace) -> list[str]:
+    """The ref of the session keeps all candidates; one that was deleted or moved gets them again."""
+    progress = journal.progress
+    last = (
+        progress.pending_candidate["commit"] if progress.pending_candidate else progress.last and progress.last.commit
+    )
+    if not last or last == progress.beginning["commit"] or workspace.chain.holds(last):
+        return []
+    lost = workspace.chain.mend(record["commit"] for record in journal.ledger.records("applied"))
+    less = f"; {lost} candidate(s) git has no more" if lost else ""
+    return [f"{workspace.ref} did not keep the candidates any more; it is made again, from the ledger{less}"]
 
 
 def _mutable_file(progress: Progress, workspace: Workspace, takes_edits: bool) -> bytes | None:
@@ -108,7 +125,8 @@ def _mutable_file(progress: Progress, workspace: Workspace, takes_edits: bool) -
         return content
     raise UserError(
         f"{workspace.mutable} holds a change that this session did not make. To have it measured: "
-        f"pytest-autoresearch run. To be rid of it: git -C {workspace.checkout} checkout -- {workspace.path}"
+        f"pytest-autoresearch run. To be rid of it: git -C {shlex.quote(str(workspace.checkout))} checkout -- "
+        f"{shlex.quote(workspace.path)}"
     )
 
 
@@ -129,6 +147,6 @@ def _readonly_files(contract: Contract, workspace: Workspace) -> None:
     if changed:
         raise UserError(
             f"{', '.join(changed)} in {workspace.project} is not as it was when the session began. Put it back "
-            f"(git -C {workspace.project} checkout -- {' '.join(changed)}), or start another session with "
-            "--autoresearch-tag"
+            f"(git -C {shlex.quote(str(workspace.project))} checkout -- {shlex.join(changed)}), or start "
+            "another session with --autoresearch-tag"
         )

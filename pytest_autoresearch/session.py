@@ -35,7 +35,7 @@ Measure = Callable[[Candidate], Measurement]
 class Session:
     """A session that is open: its lock is held, its checkout stands on the incumbent.
 
-    Made by `opening.open_session`. `notices` are sentences for the user about what was found at the start. `edit` is a
+    Made by `opening.open_session`. `mark` is what its processes are known by. `edit` is a
     change to the mutable file that somebody made by hand and that waits to be measured, None if there is none;
     without `takes_edits` there is never one.
     """
@@ -53,6 +53,7 @@ class Session:
         program_file: Path,
         edit_file: Path,
         notices: Iterable[str],
+        mark: str,
         takes_edits: bool = False,
         edit: bytes | None = None,
     ) -> None:
@@ -61,12 +62,12 @@ class Session:
         self.progress = journal.progress
         self.workspace = workspace
         self.fingerprint = fingerprint
-        self.notices = tuple(notices)
+        self.mark = mark
+        self._found = tuple(notices)
         self.edit = edit
         self.why_nothing = ""
         self.coder_failed = False
         self._takes_edits = takes_edits
-        self.id: str = journal.progress.beginning["session"]
         self.start: str = journal.progress.beginning["commit"]
         self.write = journal.write
         self._journal = journal
@@ -80,6 +81,11 @@ class Session:
         """Record a process before it runs, so that a later start can stop it."""
         identity = {"pid": process.pid, "ticks": process.ticks, "boot": process.boot}
         self.write("started", number=number, what=what, process=identity)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Sentences for the user about what was found, at the start and since."""
+        return (*self._found, *self.workspace.locks.notices)
 
     # --- experiment 0
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import shlex
 import stat
 from pathlib import Path
 
+from pytest_autoresearch.chain import Chain, Change, Commit
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.git import Change, Commit, Git, GitError
+from pytest_autoresearch.git import Git, GitError
+from pytest_autoresearch.git_locks import GitLocks
 from pytest_autoresearch.records import Candidate
 
 OWN = ".autoresearch"
@@ -26,7 +29,16 @@ class Workspace:
     `branch` is None for a checkout that is thrown away and never advances. `tip` is the incumbent's commit.
     """
 
-    def __init__(self, checkout: Path, inside: str, mutable_file: str, branch: str | None, ref: str) -> None:
+    def __init__(
+        self,
+        checkout: Path,
+        inside: str,
+        mutable_file: str,
+        branch: str | None,
+        ref: str,
+        *,
+        locks: GitLocks | None = None,
+    ) -> None:
         self.checkout = checkout
         self.project = checkout / inside
         self.mutable = self.project / mutable_file
@@ -39,7 +51,7 @@ class Workspace:
         self.incumbent = b""
         self._mode = ""
         self._permissions = 0o644
-        self._chain = ""
+        self.locks = locks or GitLocks(checkout)
         self._who = ""
 
     def stand_on(self, tip: str) -> None:
@@ -53,7 +65,7 @@ class Workspace:
             if stat.S_ISREG(found) and bool(found & 0o100) == (self._mode == "100755"):
                 self._permissions = stat.S_IMODE(found)
         self.incumbent = self.git.output("cat-file", "--filters", f"{tip}:{self.path}")
-        self._chain = self.git.ask("rev-parse", "--verify", "--quiet", self.ref) or tip
+        self.chain = Chain(self.git, self.ref, tip, self.locks)
         self._who = self.git.identity()
 
     def read(self) -> bytes | None:
@@ -138,26 +150,30 @@ class Workspace:
     def commit(self, number: int, content: bytes, blob: str, message: str) -> Candidate:
         """The candidate that holds `content`: a commit on the tip, beside the index, the branch where it was."""
         wanted = Commit(self.tip, Change(self.path, self._mode, blob), message, self._who)
-        commit, self._chain = self.git.commit_file(self.ref, self._chain, wanted)
-        return Candidate(number, commit, self.tip, blob, content)
+        return Candidate(number, self.chain.add(wanted), self.tip, blob, content)
 
     def advance(self, candidate: Candidate) -> None:
         """Make the candidate the incumbent: branch, file and index; BranchMoved if the branch is not on its parent."""
         self.move_branch(candidate.commit, candidate.parent)
         self.tip, self.blob, self.incumbent = candidate.commit, candidate.blob, candidate.content
         self.restore()
-        self.git.when_unlocked("update-index", "--add", "--", self.path)
+        self.locks.output(self.git, "update-index", "--add", "--", self.path)
 
     def move_branch(self, commit: str, parent: str) -> None:
         """Move the branch from `parent` to `commit`, and only from there."""
         try:
-            self.git.output("update-ref", f"refs/heads/{self.branch}", commit, parent)
+            self.locks.output(self.git, "update-ref", f"refs/heads/{self.branch}", commit, parent)
         except GitError as error:
             raise BranchMoved(self.moved(parent, commit, error.said)) from None
 
     def index_incumbent(self) -> None:
-        """Let the index know of the incumbent's blob, whatever the file is; everything else in it is left alone."""
-        self.git.when_unlocked("update-index", "--add", "--cacheinfo", f"{self._mode},{self.blob},{self.path}")
+        """Let the index know of the incumbent's blob, whatever the file is; everything else in it is left alone.
+
+        An index that is gone is made anew from the incumbent's commit.
+        """
+        if not (self.checkout / self.git.text("rev-parse", "--git-path", "index")).exists():
+            self.locks.output(self.git, "read-tree", self.tip)
+        self.locks.output(self.git, "update-index", "--add", "--cacheinfo", f"{self._mode},{self.blob},{self.path}")
 
     def indexed_blob(self) -> str:
         """The blob that the index holds for the mutable file; '' for none."""
@@ -170,12 +186,13 @@ class Workspace:
 
     def moved(self, expected: str, wanted: str, said: str = "") -> str:
         """What to say, and what to do, about a branch that somebody moved."""
-        actual = self.branch_tip() or "nowhere"
+        actual, there = self.branch_tip() or "nowhere", f"git -C {shlex.quote(str(self.checkout))}"
         return (
             f"branch {self.branch} was moved: it should be on {expected[:12]} and is on {actual[:12]}"
             f"{f' ({said})' if said else ''}. To go on from the ledger: "
-            f"git -C {self.checkout} update-ref refs/heads/{self.branch} {wanted}. "
-            f"To go on from the branch as it is: start another session with --autoresearch-tag."
+            f"{there} update-ref refs/heads/{self.branch} {wanted} && {there} reset --quiet. "
+            f"To go on from the branch as it is: git switch --detach {self.branch} in your own checkout, and start "
+            "another session there with --autoresearch-tag."
         )
 
     def _drop_bytecode(self) -> None:

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from pytest_autoresearch.chain import Chain, Change, Commit
 from pytest_autoresearch.edits import apply_idea
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.git import Change, Commit, Git, GitError
+from pytest_autoresearch.git import Git, GitError
+from pytest_autoresearch.git_locks import GitLocks
 from pytest_autoresearch.judge import judge
 from pytest_autoresearch.ledger import Ledger, Record
 from pytest_autoresearch.opening import OpenSession, open_session, open_temporary
@@ -719,10 +721,10 @@ def test_a_commit_beside_the_index_changes_one_file_of_any_name(toy: Toy, path: 
     blob = wrapper.hash_file(path, b"content\n")
     ref = "refs/autoresearch/toy/run1"
     wanted = Commit(head, Change(path, "100644", blob), "größer\n", "A <a@b>")
-    commit, tip = wrapper.commit_file(ref, head, wanted)
+    commit = Chain(wrapper, ref, head, GitLocks(toy.directory)).add(wanted)
     assert users_part(toy.directory) == before
     assert wrapper.listed("diff-tree", "-z", "-r", "--name-only", head, commit) == [path]
-    assert wrapper.text("rev-list", "--parents", "-1", ref).split() == [tip, head, commit]
+    assert wrapper.text("rev-list", "--parents", "-1", ref).split()[1:] == [head, commit]
 
 
 def test_what_git_says_is_in_the_error(toy: Toy) -> None:

@@ -17,6 +17,7 @@ from pytest_autoresearch.checkout import keep_out_of_git, make_checkout, settle_
 from pytest_autoresearch.coders.fence import Fence
 from pytest_autoresearch.coders.fence_git import Findings
 from pytest_autoresearch.coders.fence_refs import ASIDE_REFS
+from pytest_autoresearch.git_locks import GitLocks
 from pytest_autoresearch.place import AT_HOME, find_place
 from pytest_autoresearch.problem import load_problem
 from pytest_autoresearch.workspace import Workspace
@@ -162,7 +163,7 @@ def make_yard(toy: Toy) -> Yard:
     place = find_place(problem_file, problem.branch_prefix, None)
     place.records.mkdir(parents=True)
     keep_out_of_git(place, problem)
-    make_checkout(place, place.checkout, git(toy.directory, "rev-parse", "HEAD"))
+    make_checkout(place, place.checkout, git(toy.directory, "rev-parse", "HEAD"), GitLocks(place.records))
     workspace = Workspace(place.checkout, toy.inside, "solution.sh", place.branch, place.ref)
     workspace.stand_on(git(toy.directory, "rev-parse", "HEAD"))
     outside = toy.directory.parent / "outside"
@@ -641,7 +642,7 @@ def test_a_session_at_home_is_fenced_without_those_that_live_in_it(make_toy: Mak
     place.records.mkdir(parents=True)
     (place.records / AT_HOME).touch()
     keep_out_of_git(place, load_problem(toy.project / "problem.yaml"))
-    settle_at_home(place, head)
+    settle_at_home(place, head, GitLocks(place.records))
     git(place.home, "worktree", "add", "--quiet", "-b", "toy/run2", ".autoresearch/toy-run2")
     workspace = Workspace(place.home, ".", "solution.sh", place.branch, place.ref)
     workspace.stand_on(head)

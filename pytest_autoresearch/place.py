@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.git import Git, GitError
+from pytest_autoresearch.git import Git, GitError, Untrusted
 
 CHECKOUTS = ".autoresearch"
 AT_HOME = "at-home"
@@ -79,6 +79,7 @@ def find_place(problem_file: Path, prefix: str, named: str | None) -> Place:
     Without a name it is the session in whose checkout the problem is, else `run1`.
     """
     top, common = find_repository(problem_file.parent)
+    _check_no_copy(top)
     inside = PurePosixPath(problem_file.parent.resolve().relative_to(top).as_posix())
     tag = named if named is not None else _tag_of(top, common, prefix) or DEFAULT_TAG
     check_name(prefix, tag, top)
@@ -95,6 +96,25 @@ def find_repository(directory: Path) -> tuple[Path, Path]:
     return Path(top).resolve(), (directory / common).resolve()
 
 
+def _check_no_copy(top: Path) -> None:
+    """UserError if the checkout at `top` is a copy that git takes for the one it was copied from.
+
+    What is committed in it would land on the branch of that one.
+    """
+    link = top / ".git"
+    entry = (top / link.read_text().removeprefix("gitdir:").strip()).resolve() if link.is_file() else top
+    if not (entry / "gitdir").is_file():
+        return
+    original = (entry / (entry / "gitdir").read_text().strip()).resolve().parent
+    if original != top and (original / ".git").is_file():
+        quoted = shlex.quote(str(original))
+        raise UserError(
+            f"{top} is a copy of the checkout {original}, and git takes it for that one: what is committed here lands "
+            f"there. Go on there (cd {quoted}), or have another session in a checkout of its own: "
+            f"git -C {quoted} worktree add --detach {shlex.quote(f'{top}-own')}"
+        )
+
+
 def _tag_of(top: Path, common: Path, prefix: str) -> str | None:
     """The tag of the session whose checkout is at `top`, None if it is no session's."""
     branch = Git(top).ask("symbolic-ref", "--quiet", "HEAD") or ""
@@ -106,13 +126,8 @@ def _tag_of(top: Path, common: Path, prefix: str) -> str | None:
 
 
 def _no_repository(directory: Path, error: GitError) -> str:
-    if "dubious ownership" in error.said:
-        owned = re.search(r"safe\.directory (.+)", error.said)
-        path = owned.group(1) if owned else shlex.quote(str(directory))
-        return (
-            f"{directory}: the repository belongs to another user and git does not trust it; if you do: "
-            f"git config --global --add safe.directory {path}"
-        )
+    if isinstance(error, Untrusted):
+        return str(error)
     if "must be run in a work tree" in error.said:
         return f"{directory}: inside a git directory, not a checkout; give the path of a checkout"
     return f"{directory}: not in a git repository; make one: git init && git add . && git commit -m 'first'"

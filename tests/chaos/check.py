@@ -33,13 +33,15 @@ def violations(repository: Path, branch: str = "toy/run1") -> list[str]:
     if not history or history[0]["kind"] != "begin":
         return ["[2] the ledger does not begin with the session's beginning"] if history else []
     checkout = next((Path(one["path"]) for one in reversed(history) if one["kind"] == "checkout"), None)
-    problem = json.loads((repository / "problem.yaml").read_text())
+    problem = json.loads((repository / history[0]["problem"]).read_text())
+    inside = Path(history[0]["problem"]).parent
+    mutable = str(inside / problem["mutable_file"])
     return [
         *_experiments(history),
-        *_branch(repository, branch, history, problem["mutable_file"]),
+        *_branch(repository, branch, history, mutable),
         *_candidates(repository, branch, history),
-        *(_checkout(checkout, history, problem["mutable_file"]) if checkout else []),
-        *(_table(checkout, history) if checkout else []),
+        *(_checkout(checkout, history, mutable) if checkout else []),
+        *(_table(checkout / inside, history) if checkout else []),
         *_processes(history),
     ]
 
@@ -64,7 +66,8 @@ def summary(repository: Path, branch: str = "toy/run1") -> dict[str, Any]:
     start = history[0]["commit"]
     told = _git(repository, "log", "--reverse", "--format=%s%x00%T", f"{start}..{branch}").split("\n")
     checkout = Path(next(one["path"] for one in reversed(history) if one["kind"] == "checkout"))
-    rows = [line.split("\t")[1:] for line in (checkout / "results.tsv").read_text().splitlines()]
+    table = checkout / Path(history[0]["problem"]).parent / "results.tsv"
+    rows = [line.split("\t")[1:] for line in table.read_text().splitlines()]
     kept = ("number", "status", "reason", "metric", "blob", "description", "duplicate_of", "exit")
     return {
         "results": [{name: one[name] for name in kept} for one in results],
@@ -123,10 +126,10 @@ def _checkout(checkout: Path, history: list[Record], mutable: str) -> Iterator[s
     """The checkout has the incumbent's file, in the index and on the disk, and no lock of git's is left."""
     kept = [one["commit"] for one in history if one["kind"] == "result" and one["status"] == "keep" and one["number"]]
     tip = kept[-1] if kept else history[0]["commit"]
-    wanted = subprocess.run(
-        ["git", "cat-file", "--filters", f"{tip}:{mutable}"], cwd=checkout, capture_output=True, check=False
-    ).stdout
-    if not (checkout / mutable).is_file() or (checkout / mutable).read_bytes() != wanted:
+    file = checkout / mutable
+    if not file.is_file() or _git(checkout, "hash-object", "--", mutable) != _git(
+        checkout, "rev-parse", f"{tip}:{mutable}"
+    ):
         yield f"[1] {mutable} in the checkout is not the incumbent's"
     if dirty := _git(checkout, "status", "--porcelain"):
         yield f"[1] the checkout is not clean: {dirty}"
@@ -149,7 +152,7 @@ def _table(checkout: Path, history: list[Record]) -> Iterator[str]:
 
 def _processes(history: list[Record]) -> Iterator[str]:
     """No process of the session is alive: none that is on record, none that has its mark."""
-    mark = f"AUTORESEARCH_MARKER={history[0]['session']}".encode()
+    mark = f"AUTORESEARCH_MARKER={history[0]['session']}-".encode()
     started = {one["process"]["pid"]: one["process"]["ticks"] for one in history if one["kind"] == "started"}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -161,7 +164,7 @@ def _processes(history: list[Record]) -> Iterator[str]:
             continue
         if state in b"ZX":
             continue
-        if mark in environment:
+        if any(entry.startswith(mark) for entry in environment):
             yield f"[2] process {entry.name} of the session is alive"
         elif started.get(int(entry.name)) == rest[18].decode():
             yield f"[2] process {entry.name}, which is on record, is alive"
@@ -199,7 +202,12 @@ def _content(path: Path) -> tuple[int, bytes] | None:
 def _git(directory: Path, *arguments: str) -> str:
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     done = subprocess.run(
-        ["git", *arguments], cwd=directory, env=environment, capture_output=True, text=True, check=False
+        ["git", "-c", "core.quotePath=false", *arguments],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout.strip() if done.returncode == 0 else f"git {arguments[0]} failed: {done.stderr.strip()}"
 

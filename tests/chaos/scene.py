@@ -31,11 +31,12 @@ class Scene:
     iterations: int
     undisturbed: Mapping[str, Any]
     points: Sequence[str]
+    inside: str = "."
 
     def play(self, directory: Path) -> Act:
         """The same again, to be disturbed in `directory`."""
         shutil.copytree(self.template, directory, symlinks=True)
-        return Act(self, existing(directory))
+        return Act(self, existing(directory, self.inside))
 
 
 @dataclass(frozen=True)
@@ -83,19 +84,30 @@ class Act:
         return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
-def make_scene(directory: Path, ideas: Iterable[Mapping[str, Any]] = IDEAS, **options: Any) -> Scene:
-    """A scene, once played undisturbed in `directory`; the user has work of every kind lying about."""
+def make_scene(
+    directory: Path,
+    ideas: Iterable[Mapping[str, Any]] = IDEAS,
+    prepare: Callable[[Toy], object] = lambda toy: None,
+    **options: Any,
+) -> Scene:
+    """A scene, once played undisturbed in `directory`; the user has work of every kind lying about.
+
+    `prepare` does to the repository what makes it a special one.
+    """
     ideas = list(ideas)
     template = Toy(directory / "template", ideas, **options)
     leave_work(template)
+    prepare(template)
     undisturbed = directory / "undisturbed"
     shutil.copytree(template.directory, undisturbed, symlinks=True)
-    toy, log = existing(undisturbed), directory / "points"
+    toy, log = existing(undisturbed, template.inside), directory / "points"
     done = toy.run(f"--iterations={len(ideas)}", *PLAIN, *WATCHED, env=watching(toy, log=log))
     assert done.returncode == 0, done.stdout
     wrong = check.violations(undisturbed)
     assert not wrong, wrong
-    return Scene(template.directory, len(ideas), check.summary(undisturbed), log.read_text().splitlines())
+    return Scene(
+        template.directory, len(ideas), check.summary(undisturbed), log.read_text().splitlines(), template.inside
+    )
 
 
 WATCHED = ("-p", "tests.chaos.points")
@@ -108,10 +120,10 @@ def watching(toy: Toy, point: str = "", how: str = "kill", log: Path | None = No
     return {"PYTHONPATH": str(ROOT), **settings, **({"CHAOS_LOG": str(log)} if log else {})}
 
 
-def existing(directory: Path) -> Toy:
+def existing(directory: Path, inside: str = ".") -> Toy:
     """The toy that is in `directory` already."""
     toy = Toy.__new__(Toy)
-    toy.directory, toy.inside, toy.prefix = directory, ".", "toy"
+    toy.directory, toy.inside, toy.prefix = directory, inside, "toy"
     return toy
 
 
@@ -127,7 +139,7 @@ def leave_work(toy: Toy) -> None:
     git(toy.directory, "stash")
     toy.write("notes.txt", "changed\n")
     toy.write("staged.txt", "changed\n")
-    git(toy.directory, "add", "staged.txt")
+    git(toy.project, "add", "staged.txt")
     toy.write("untracked/file.txt", "untracked\n")
     toy.write("my.secret", "ignored\n")
     hook = toy.directory / ".git" / "hooks" / "post-commit"
@@ -145,9 +157,9 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     ]
 
 
-def side_by_side(work: Callable[[T], list[str]], cases: Iterable[T]) -> list[str]:
-    """What `work` finds wrong, all cases together; as many at once as there are processors."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+def side_by_side(work: Callable[[T], list[str]], cases: Iterable[T], at_once: int | None = None) -> list[str]:
+    """What `work` finds wrong, all cases together; as many at once as there are processors, or `at_once`."""
+    with ThreadPoolExecutor(at_once or os.cpu_count() or 1) as pool:
         return [wrong for found in pool.map(work, cases) for wrong in found]
 
 

@@ -60,7 +60,8 @@ class Chain:
     def mend(self, commits: Iterable[str]) -> int:
         """Link in commits that were in the chain once; how many of them git has no more."""
         asked = list(dict.fromkeys(commits))
-        there = [commit for commit in asked if self._git.ask("cat-file", "-e", f"{commit}^{{tree}}") is not None]
+        missing = self._git.missing(asked)
+        there = [commit for commit in asked if commit not in missing]
         if there:
             author = f"{self._git.identity()} {int(time.time())} +0000"
             tips = [self._tip, *(f":{number}" for number in range(1, len(there)))]

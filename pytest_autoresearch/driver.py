@@ -150,6 +150,8 @@ def _left(bench: Bench) -> Iterator[None]:
         try:
             if bench.research.is_open:
                 leave(bench.research.session)
+                for notice in bench.research.session.notices:
+                    bench.note(notice)
         finally:
             bench.research.close()
 

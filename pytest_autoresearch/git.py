@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,6 +141,12 @@ class Git:
                 raise
             return []
         return [entry for entry in found.decode(errors="surrogateescape").split("\0") if entry]
+
+    def missing(self, objects: Iterable[str]) -> set[str]:
+        """Those of the objects that the repository does not have."""
+        asked = "".join(f"{name}\n" for name in objects)
+        told = self.output("cat-file", "--batch-check", stdin=asked.encode()).decode().splitlines()
+        return {line.removesuffix(" missing") for line in told if line.endswith(" missing")}
 
     def identity(self) -> str:
         """Who commits: the user, or this package where the user has no name."""

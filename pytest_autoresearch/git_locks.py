@@ -44,7 +44,7 @@ class _Met:
     @property
     def holders(self) -> list[psutil.Process]:
         """Those of the processes that are still at work."""
-        return [process for process in self.gits if process.is_running()]
+        return [process for process in self.gits if _is_at_work(process)]
 
 
 class GitLocks:
@@ -111,6 +111,12 @@ def _gits_in(places: tuple[Path, ...]) -> list[psutil.Process]:
             if process.name().startswith("git") and _works_in(process, places):
                 found.append(process)
     return found
+
+
+def _is_at_work(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _works_in(process: psutil.Process, places: tuple[Path, ...]) -> bool:

@@ -161,20 +161,18 @@ def _checkout(place: Place, journal: Journal, locks: GitLocks) -> Path:
 
 def _require_commits(place: Place, journal: Journal) -> None:
     """UserError if git has lost what the session goes on from."""
-    progress, git = journal.progress, Git(place.home)
-    needed = {"the session's beginning": progress.beginning["commit"]}
+    progress = journal.progress
+    needed = {progress.beginning["commit"]: "the session's beginning"}
     if progress.incumbent is not None:
-        needed[f"experiment {progress.incumbent.number}"] = progress.incumbent.commit
+        needed[progress.incumbent.commit] = f"experiment {progress.incumbent.number}"
     if progress.pending_candidate is not None:
-        needed[f"experiment {progress.pending_candidate['number']}"] = progress.pending_candidate["commit"]
-    for what, commit in needed.items():
-        if git.ask("cat-file", "-e", f"{commit}^{{tree}}") is None:
-            home = shlex.quote(str(place.home))
-            raise UserError(
-                f"commit {commit} ({what}) is in {place.home} no more. Fetch it from a copy of the repository: "
-                f"git -C {home} fetch COPY 'refs/autoresearch/*:refs/autoresearch/*', or start another session with "
-                "--autoresearch-tag"
-            )
+        needed[progress.pending_candidate["commit"]] = f"experiment {progress.pending_candidate['number']}"
+    for commit in Git(place.home).missing(needed):
+        raise UserError(
+            f"commit {commit} ({needed[commit]}) is in {place.home} no more. Fetch it from a copy of the repository: "
+            f"git -C {shlex.quote(str(place.home))} fetch COPY 'refs/autoresearch/*:refs/autoresearch/*', or start "
+            "another session with --autoresearch-tag"
+        )
 
 
 @dataclass(frozen=True, slots=True)

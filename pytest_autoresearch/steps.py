@@ -166,8 +166,6 @@ def _require(bench: Bench, *more: str) -> bool:
         bench.tell(f"the baseline is measured: {detail}")
     for name in more:
         _hold(bench, name)
-    for notice in session.notices:
-        bench.note(notice)
     return new
 
 

@@ -72,16 +72,17 @@ def test_nothing_is_begun_before_the_record_of_it_is_on_the_disk(events: list[Ev
     assert checked == {"begin", "checkout", "run", "probe", "idea", "applied", "result"}
 
 
-def test_the_directories_that_lead_to_the_ledger_are_on_the_disk_before_its_first_record(
-    toy: Toy, events: list[Event]
-) -> None:
+def test_the_directories_that_lead_to_the_ledger_are_on_the_disk_before_its_first_record(events: list[Event]) -> None:
     first = records(events)[0][1]
-    for directory in (toy.records, *toy.records.parents):
-        if directory == toy.directory:
-            break
-        flushed = flush(events, str(directory), 0)
-        assert flushed is not None, directory
-        assert flushed.ended < first.began, directory
+    made = {one.path: one for one in events if one.call == "mkdir"} | {
+        one.path: one for one in reversed(events) if one.call == "open" and one.path == first.path
+    }
+    way = [path for path in (Path(first.path), *Path(first.path).parents) if str(path) in made]
+    assert len(way) == 4  # .git/autoresearch/toy/run1/ledger.jsonl
+    for path in way:
+        flushed = flush(events, str(path.parent), made[str(path)].ended)
+        assert flushed is not None, path
+        assert flushed.ended < first.began, path
 
 
 def test_each_object_is_on_the_disk_before_it_has_its_name(events: list[Event]) -> None:

@@ -114,8 +114,11 @@ def test_an_experiment_is_on_record_before_the_branch_advances_and_its_candidate
             steps.append("branch" if "/heads/" in one.path else "candidate")
         elif one.call == "write" and one.path.endswith("results.tsv") and re.match(r"\w{7}\\t", one.text):
             steps.append("row")
+        elif one.call == "rena" and one.path.endswith("/next_idea.json"):
+            steps.append("shown")
         elif one.path.endswith("ledger.jsonl") and (kind := KIND.search(one.text)):
             steps.append(kind[1])
-    experiments = " ".join(step for step in steps if step not in ("started", "run", "probe", "begin", "checkout"))
-    kept = "idea candidate applied result branch advanced row"
-    assert experiments == f"branch result row {kept} idea candidate applied result row {kept}"
+    once = [step for step, before in zip(steps, ["", *steps], strict=False) if step != before]
+    experiments = " ".join(step for step in once if step not in ("started", "run", "probe", "begin", "checkout"))
+    kept = "idea shown candidate applied result branch advanced row"
+    assert experiments == f"branch result row {kept} idea shown candidate applied result row {kept}"

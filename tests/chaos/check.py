@@ -174,8 +174,7 @@ def users_things(repository: Path, branch: str = "toy/run1") -> Mapping[str, obj
     """All that is the user's, byte for byte: files, index, refs, configuration, hooks; what a session adds is not."""
     found: dict[str, object] = {}
     for top, directories, names in os.walk(repository):
-        if Path(top) == repository:
-            directories[:] = [one for one in directories if one not in (".git", ".autoresearch")]
+        directories[:] = [one for one in directories if one not in (".git", ".autoresearch", "__pycache__")]
         for name in [*names, *(one for one in directories if (Path(top) / one).is_symlink())]:
             path = Path(top) / name
             found[str(path.relative_to(repository))] = _content(path)

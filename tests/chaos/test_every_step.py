@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.chaos.scene import Scene, died, make_scene, side_by_side
+from tests.support import scores
 
 STEPS = (
     "nothing",
@@ -19,6 +22,36 @@ STEPS = (
     "result 0",
     "advanced 1",
 )
+
+# A coder of one's own, which writes what the idea says; and a problem whose score another program gives.
+AGENT = """\
+grep --only-matching 'score [0-9]*' next_idea.json > noted.txt
+read -r _ number < noted.txt
+rm noted.txt
+echo "echo score: $number" > solution.sh
+"""
+CRITIC = """\
+from pytest_autoresearch.records import Idea
+
+def pytest_autoresearch_propose(brief):
+    return Idea(hypothesis=f"score {7 + brief.number}", critic="mine")
+"""
+OTHERS: dict[str, dict[str, Any]] = {
+    "a coder": {
+        "ideas": scores(8, 9),
+        "problem": {"coder": {"enabled": True, "command": ["bash", "agent.sh"], "timeout_s": 60}},
+        "files": {"agent.sh": AGENT, "conftest.py": CRITIC},
+    },
+    "an evaluator": {
+        "ideas": [{"hypothesis": f"score {n}", "content": f"echo {n} > answer\n"} for n in (8, 9)],
+        "problem": {
+            "artifacts": ["answer"],
+            "evaluator": "bash evaluate.sh",
+            "readonly_files": ["evaluate.sh"],
+        },
+        "files": {"evaluate.sh": "echo score: $(cat answer)\n", "solution.sh": "echo 10 > answer\n"},
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +66,24 @@ def test_every_point_is_in_a_step(scene: Scene) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_loses_nothing_doubles_nothing_and_leaves_nothing(scene: Scene, tmp_path: Path, step: str) -> None:
+    assert wrong_after_kills(scene, [point for point in scene.points if point.startswith(f"{step}\t")], tmp_path) == []
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_same_at_the_points_that_other_problems_add(scene: Scene, tmp_path: Path, name: str) -> None:
+    other = make_scene(tmp_path / "scene", **OTHERS[name])
+    common = {point.split("\t")[1] for point in scene.points}
+    first = {point.split("\t")[1]: point for point in reversed(other.points)}
+    assert wrong_after_kills(other, [point for what, point in first.items() if what not in common], tmp_path) == []
+
+
+def wrong_after_kills(scene: Scene, points: Sequence[str], directory: Path) -> list[str]:
+    """What is wrong after a kill at each of the points and a run that goes on from there."""
+    assert points
+
     def work(numbered: tuple[int, str]) -> list[str]:
         number, point = numbered
-        act = scene.play(tmp_path / str(number))
+        act = scene.play(directory / str(number))
         if not died(act.until(point)):
             return [f"{point}: never reached"]
         done = act.go_on()
@@ -44,6 +92,4 @@ def test_a_kill_loses_nothing_doubles_nothing_and_leaves_nothing(scene: Scene, t
             return [f"{point}: {one}" for one in wrong] or [f"{point}: {done.stdout}"]
         return []
 
-    points = [point for point in scene.points if point.startswith(f"{step}\t")]
-    assert points
-    assert side_by_side(work, enumerate(points)) == []
+    return side_by_side(work, enumerate(points))

@@ -72,16 +72,17 @@ def test_nothing_is_begun_before_the_record_of_it_is_on_the_disk(events: list[Ev
     assert checked == {"begin", "checkout", "run", "probe", "idea", "applied", "result"}
 
 
-def test_the_directories_that_lead_to_the_ledger_are_on_the_disk_before_its_first_record(
-    toy: Toy, events: list[Event]
-) -> None:
+def test_the_directories_that_lead_to_the_ledger_are_on_the_disk_before_its_first_record(events: list[Event]) -> None:
     first = records(events)[0][1]
-    for directory in (toy.records, *toy.records.parents):
-        if directory == toy.directory:
-            break
-        flushed = flush(events, str(directory), 0)
-        assert flushed is not None, directory
-        assert flushed.ended < first.began, directory
+    made = {one.path: one for one in events if one.call == "mkdir"} | {
+        one.path: one for one in reversed(events) if one.call == "open" and one.path == first.path
+    }
+    way = [path for path in (Path(first.path), *Path(first.path).parents) if str(path) in made]
+    assert len(way) == 4  # .git/autoresearch/toy/run1/ledger.jsonl
+    for path in way:
+        flushed = flush(events, str(path.parent), made[str(path)].ended)
+        assert flushed is not None, path
+        assert flushed.ended < first.began, path
 
 
 def test_each_object_is_on_the_disk_before_it_has_its_name(events: list[Event]) -> None:
@@ -113,8 +114,11 @@ def test_an_experiment_is_on_record_before_the_branch_advances_and_its_candidate
             steps.append("branch" if "/heads/" in one.path else "candidate")
         elif one.call == "write" and one.path.endswith("results.tsv") and re.match(r"\w{7}\\t", one.text):
             steps.append("row")
+        elif one.call == "rena" and one.path.endswith("/next_idea.json"):
+            steps.append("shown")
         elif one.path.endswith("ledger.jsonl") and (kind := KIND.search(one.text)):
             steps.append(kind[1])
-    experiments = " ".join(step for step in steps if step not in ("started", "run", "probe", "begin", "checkout"))
-    kept = "idea candidate applied result branch advanced row"
-    assert experiments == f"branch result row {kept} idea candidate applied result row {kept}"
+    once = [step for step, before in zip(steps, ["", *steps], strict=False) if step != before]
+    experiments = " ".join(step for step in once if step not in ("started", "run", "probe", "begin", "checkout"))
+    kept = "idea shown candidate applied result branch advanced row"
+    assert experiments == f"branch result row {kept} idea shown candidate applied result row {kept}"

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import BinaryIO
 
+from pytest_autoresearch.machine import writing
+
 
 def remove(path: Path) -> None:
     """Take away whatever is at `path`; a link, not what it points to."""
@@ -27,9 +29,9 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def replace_bytes(path: Path, content: bytes) -> None:
-    """Make `content` the file at `path` in one step."""
+    """Make `content` the file at `path` in one step; an OSError names the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
-    with open_new(fresh) as file:
+    with writing(fresh), open_new(fresh) as file:
         file.write(content)
     fresh.replace(path)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.machine import hardship, starting
 
 _SETTINGS = {
     "core.hooksPath": "/dev/null",
@@ -30,12 +31,13 @@ _LOCK_PATIENCE_S = 10.0
 
 
 class GitError(UserError):
-    """git refused; the message is what it said."""
+    """git refused in `directory`; the message is what it said."""
 
-    def __init__(self, arguments: tuple[str, ...], status: int, said: str) -> None:
+    def __init__(self, directory: Path, arguments: tuple[str, ...], status: int, said: str) -> None:
         self.status = status
         self.said = said.strip()
-        super().__init__(f"git {' '.join(arguments[:3])} failed ({status}): {self.said or 'it said nothing'}")
+        told = f"{self.said or 'it said nothing'}{hardship(directory)}"
+        super().__init__(f"git {' '.join(arguments[:3])} failed in {directory} ({status}): {told}")
 
 
 @functools.cache
@@ -88,22 +90,23 @@ class Git:
     ceiling: Path | None = None
 
     def output(self, *arguments: str, stdin: bytes = b"") -> bytes:
-        """What `git <arguments>` prints; GitError if it fails."""
+        """What `git <arguments>` prints; GitError if it fails, UserError if it cannot be started."""
         settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
         try:
-            done = subprocess.run(
-                ["git", *settings, *arguments],
-                cwd=self.directory,
-                env=git_environment(os.environ)
-                | ({"GIT_CEILING_DIRECTORIES": str(self.ceiling)} if self.ceiling else {}),
-                input=stdin,
-                capture_output=True,
-                check=False,
-            )
+            with starting("git"):
+                done = subprocess.run(
+                    ["git", *settings, *arguments],
+                    cwd=self.directory,
+                    env=git_environment(os.environ)
+                    | ({"GIT_CEILING_DIRECTORIES": str(self.ceiling)} if self.ceiling else {}),
+                    input=stdin,
+                    capture_output=True,
+                    check=False,
+                )
         except FileNotFoundError:
             raise UserError("git: not found; install git and run again") from None
         if done.returncode:
-            raise GitError(arguments, done.returncode, done.stderr.decode(errors="replace"))
+            raise GitError(self.directory, arguments, done.returncode, done.stderr.decode(errors="replace"))
         return done.stdout
 
     def text(self, *arguments: str) -> str:
@@ -111,10 +114,12 @@ class Git:
         return self.output(*arguments).decode(errors="surrogateescape").rstrip("\n")
 
     def ask(self, *arguments: str) -> str | None:
-        """The same, or None where git says no."""
+        """The same, or None where git says no; one that was killed has said nothing."""
         try:
             return self.text(*arguments)
-        except GitError:
+        except GitError as error:
+            if error.status < 0:
+                raise
             return None
 
     def listed(self, *arguments: str) -> list[str]:

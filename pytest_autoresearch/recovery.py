@@ -83,7 +83,7 @@ def _branch(journal: Journal, workspace: Workspace) -> None:
     expected = progress.incumbent.commit if progress.incumbent else progress.beginning["commit"]
     tip = workspace.branch_tip()
     if tip is None:
-        workspace.git.output("update-ref", f"refs/heads/{workspace.branch}", expected)
+        workspace.git.output("update-ref", f"refs/heads/{workspace.branch}", expected, "0" * len(expected))
     elif tip != expected:
         raise BranchMoved(workspace.moved(expected, expected))
     if keep is not None:

@@ -148,13 +148,15 @@ def settle_at_home(place: Place, start: str, locks: GitLocks) -> None:
 
 
 def make_branch(place: Place, start: str, locks: GitLocks) -> None:
-    """Make the session's branch at `start`, unless it is there; UserError if its name is taken."""
+    """Make the session's branch at `start`, unless it is there; UserError if it cannot be, or its name is taken."""
     git = Git(place.home)
     if git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{place.branch}") is not None:
         return
     try:
         locks.output(git, "update-ref", f"refs/heads/{place.branch}", start, "0" * len(start))
     except GitError as error:
+        if "exists" not in error.said:
+            raise
         raise UserError(
             f"branch {place.branch} cannot be made ({error.said}); "
             "choose another name with --autoresearch-tag or branch_prefix"

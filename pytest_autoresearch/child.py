@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -118,25 +118,44 @@ class Child:
 
 def spawn(order: Mapping[str, Any]) -> Child:
     """The child for `order`, the fields of `processes.Command`; OSError if there can be no log or no process."""
-    log = BoundedLog(Path(order["log"]))
-    gate, opener = os.pipe()
-    output, printed = os.pipe()
-    failure, reported = os.pipe()
-    os.set_blocking(output, False)
-    os.set_blocking(failure, False)
-    _widen(output)
-    # until the child has dropped our handlers, a signal that is meant for it would be taken for ours
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    pid = os.fork()
-    if not pid:
-        os.close(opener)
-        _become(order, gate, printed, reported)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    with ExitStack() as undo:
+        log = BoundedLog(Path(order["log"]))
+        undo.callback(log.close)
+        gate, opener = _pipe(undo)
+        output, printed = _pipe(undo)
+        failure, reported = _pipe(undo)
+        os.set_blocking(output, False)
+        os.set_blocking(failure, False)
+        _widen(output)
+        pid = _fork(order, gate, opener, printed, reported)
+        undo.pop_all()
     for descriptor in (gate, printed, reported):
         os.close(descriptor)
     matches = LastMatches(order["patterns"])
     masked = MaskedStream(os.fsencode(secret) for secret in order["secrets"])
     return Child(pid, output, order["env"][MARKER], order["timeout_s"], opener, failure, log, matches, masked)
+
+
+def _pipe(undo: ExitStack) -> tuple[int, int]:
+    """A pipe that `undo` closes."""
+    ends = os.pipe()
+    for descriptor in ends:
+        undo.callback(os.close, descriptor)
+    return ends
+
+
+def _fork(order: Mapping[str, Any], gate: int, opener: int, printed: int, reported: int) -> int:
+    """The pid of a process that waits at the gate, to become the command."""
+    # until the child has dropped our handlers, a signal that is meant for it would be taken for ours
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if not pid:
+            os.close(opener)
+            _become(order, gate, printed, reported)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return pid
 
 
 def _become(order: Mapping[str, Any], gate: int, printed: int, reported: int) -> NoReturn:

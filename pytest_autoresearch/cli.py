@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pytest_autoresearch import __version__
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.machine import refusals
 from pytest_autoresearch.settings import CODERS, SAMPLERS, default_problem
 
 CRITICS = ("ollama", "openrouter", "openai", "hybrid", "tuner", "replay", "auto")
@@ -27,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without → gets to see everything else
     try:
-        return int(parsed.command(parsed))
+        with refusals():
+            return int(parsed.command(parsed))
     except UserError as error:
         _complain(str(error))
         return _FAILED

@@ -16,6 +16,7 @@ import pytest
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.items import ProblemFile
 from pytest_autoresearch.loop import Loop
+from pytest_autoresearch.machine import refusals
 from pytest_autoresearch.opening import has_begun, open_session
 from pytest_autoresearch.place import find_place
 from pytest_autoresearch.problem import ProblemError, load_problem
@@ -72,9 +73,10 @@ class Driver:
 
         bench = Bench(research, file.checks, file.parts(), tell=_tell, note=_note, recorded=recorded)
         try:
-            _put_back_missing(research)
-            with _left(bench):
-                self._step(bench)
+            with refusals():
+                _put_back_missing(research)
+                with _left(bench):
+                    self._step(bench)
             self.code = 0
         except UserError as error:
             self._fail(str(error))

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import BinaryIO
 
+from pytest_autoresearch.machine import writing
+
 
 def remove(path: Path) -> None:
     """Take away whatever is at `path`; a link, not what it points to."""
@@ -28,10 +30,13 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def replace_bytes(path: Path, content: bytes, *, flush: bool = False) -> None:
-    """Make `content` the file at `path` in one step; with `flush` it is on the disk once this returns."""
+    """Make `content` the file at `path` in one step; with `flush` it is on the disk once this returns.
+
+    An OSError names the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
-    with open_new(fresh) as file:
+    with writing(fresh), open_new(fresh) as file:
         file.write(content)
         if flush:
             file.flush()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.machine import hardship, starting
 
 _SETTINGS = {
     "core.hooksPath": "/dev/null",
@@ -32,27 +33,28 @@ _UNTRUSTED = re.compile(r"safe\.directory (.+)")
 
 
 class GitError(UserError):
-    """git refused; the message is what it said."""
+    """git refused in `directory`; the message is what it said."""
 
-    def __init__(self, arguments: tuple[str, ...], status: int, said: str) -> None:
+    def __init__(self, directory: Path, arguments: tuple[str, ...], status: int, said: str) -> None:
         self.status = status
         self.said = said.strip()
-        super().__init__(f"git {' '.join(arguments[:3])} failed ({status}): {self.said or 'it said nothing'}")
+        told = f"{self.said or 'it said nothing'}{hardship(directory)}"
+        super().__init__(f"git {' '.join(arguments[:3])} failed in {directory} ({status}): {told}")
 
 
 class Locked(GitError):
     """git found the lock file `lock` in its way."""
 
-    def __init__(self, arguments: tuple[str, ...], status: int, said: str, lock: Path) -> None:
-        super().__init__(arguments, status, said)
+    def __init__(self, directory: Path, arguments: tuple[str, ...], status: int, said: str, lock: Path) -> None:
+        super().__init__(directory, arguments, status, said)
         self.lock = lock
 
 
 class Untrusted(GitError):
     """The repository is another user's, which git works in only where it is told to."""
 
-    def __init__(self, arguments: tuple[str, ...], status: int, said: str, directory: Path) -> None:
-        super().__init__(arguments, status, said)
+    def __init__(self, directory: Path, arguments: tuple[str, ...], status: int, said: str) -> None:
+        super().__init__(directory, arguments, status, said)
         asked = _UNTRUSTED.search(said)
         path = asked.group(1) if asked else shlex.quote(str(directory))
         self.args = (
@@ -92,18 +94,19 @@ class Git:
     ceiling: Path | None = None
 
     def output(self, *arguments: str, stdin: bytes = b"") -> bytes:
-        """What `git <arguments>` prints; GitError if it fails."""
+        """What `git <arguments>` prints; GitError if it fails, UserError if it cannot be started."""
         settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
         try:
-            done = subprocess.run(
-                ["git", *settings, *arguments],
-                cwd=self.directory,
-                env=git_environment(os.environ)
-                | ({"GIT_CEILING_DIRECTORIES": str(self.ceiling)} if self.ceiling else {}),
-                input=stdin,
-                capture_output=True,
-                check=False,
-            )
+            with starting("git"):
+                done = subprocess.run(
+                    ["git", *settings, *arguments],
+                    cwd=self.directory,
+                    env=git_environment(os.environ)
+                    | ({"GIT_CEILING_DIRECTORIES": str(self.ceiling)} if self.ceiling else {}),
+                    input=stdin,
+                    capture_output=True,
+                    check=False,
+                )
         except FileNotFoundError:
             raise UserError("git: not found; install git and run again") from None
         if done.returncode:
@@ -112,20 +115,21 @@ class Git:
 
     def _error(self, arguments: tuple[str, ...], status: int, said: str) -> GitError:
         if lock := _LOCK.search(said):
-            return Locked(arguments, status, said, (self.directory / lock.group(1)).resolve())
-        if "dubious ownership" in said:
-            return Untrusted(arguments, status, said, self.directory)
-        return GitError(arguments, status, said)
+            return Locked(self.directory, arguments, status, said, (self.directory / lock.group(1)).resolve())
+        kind = Untrusted if "dubious ownership" in said else GitError
+        return kind(self.directory, arguments, status, said)
 
     def text(self, *arguments: str) -> str:
         """The same as text, without the last newline."""
         return self.output(*arguments).decode(errors="surrogateescape").rstrip("\n")
 
     def ask(self, *arguments: str) -> str | None:
-        """The same, or None where git says no."""
+        """The same, or None where git says no; one that was killed has said nothing."""
         try:
             return self.text(*arguments)
-        except GitError:
+        except GitError as error:
+            if error.status < 0:
+                raise
             return None
 
     def listed(self, *arguments: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +14,7 @@ from pytest_autoresearch.attempt import Attempt
 from pytest_autoresearch.critics.base import Exhausted
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.fields import Sampler
+from pytest_autoresearch.machine import refusal, refusals
 from pytest_autoresearch.memory import release_memory
 from pytest_autoresearch.preconditions import NAMES, Preconditions, Result
 from pytest_autoresearch.records import Experiment
@@ -94,7 +96,18 @@ class ProblemFile(pytest.File):
     def teardown(self) -> None:
         """Close the session after the last item of this file."""
         self.loop.closing(self)
-        self.research.close()
+        with briefly():
+            self.research.close()
+
+
+@contextmanager
+def briefly() -> Iterator[None]:
+    """Let what a user has to mend fail a teardown in one message, where pytest asks no item how to show it."""
+    try:
+        with refusals():
+            yield
+    except UserError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 class Item(pytest.Item):
@@ -121,14 +134,21 @@ class Item(pytest.Item):
         """End what runs; called by pytest-timeout's timer from a thread of its own."""
         self.file.research.expire()
 
+    def hindered(self, error: UserError) -> None:
+        """Fail, because something that the item needs is not to be had."""
+        raise error
+
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """What pytest shows as the place of the item."""
         return self.path, None, self.name
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **kwargs: Any) -> Any:
-        """A user's mistake in one message; everything else, which is ours, with its traceback."""
-        if isinstance(excinfo.value, UserError):
-            return str(excinfo.value)
+        """A user's mistake or a machine's refusal in one message; everything else, which is ours, with a traceback."""
+        error = excinfo.value
+        if isinstance(error, OSError):
+            error = refusal(error) or error
+        if isinstance(error, UserError):
+            return str(error)
         excinfo.traceback = excinfo.traceback.filter(lambda entry: not _RUNNING_US.search(str(entry.path)))
         return excinfo.getrepr(style="short")
 
@@ -184,6 +204,10 @@ class Iteration(Item):
             except Exception as error:
                 self._failed(error)
 
+    def hindered(self, error: UserError) -> None:
+        """Fail when it comes to the call, and let nothing come after."""
+        self._failed(error)
+
     def runtest(self) -> None:
         """Measure, judge and record."""
         if self.failure is not None:
@@ -204,9 +228,14 @@ class Iteration(Item):
             self.file.loop.shrink(self)
 
     def teardown(self) -> None:
-        """The safety net: the incumbent's file is in place, however the experiment ended."""
-        if self.file.research.is_open:
-            self.file.research.session.put_back()
+        """The safety net: the incumbent's file is in place, however the experiment ended.
+
+        What hinders that is said once; the next start puts the file back.
+        """
+        said = self.attempt is None or self.failure is not None
+        with suppress(OSError, UserError) if said else briefly():
+            if self.file.research.is_open:
+                self.file.research.session.put_back()
         release_memory()
 
     def properties(self, done: Experiment) -> list[tuple[str, object]]:
@@ -278,6 +307,8 @@ class Iteration(Item):
 
     def _failed(self, error: Exception) -> None:
         """A bug may pass, in a hook that asks a server, say; what the user has to mend does not mend itself."""
+        if isinstance(error, OSError):
+            error = refusal(error) or error
         self.failure = error
         self._fruitless(repr(error))
         if isinstance(error, UserError):

@@ -15,6 +15,7 @@ import pytest
 
 from pytest_autoresearch.items import INTERRUPTED, Item, Iteration, ProblemFile
 from pytest_autoresearch.live import LiveLine
+from pytest_autoresearch.machine import Refused, starting
 from pytest_autoresearch.preconditions import Result
 from pytest_autoresearch.records import Experiment
 from pytest_autoresearch.settings import Settings
@@ -93,8 +94,13 @@ class Loop:
             return None
         timer = threading.Timer(settings.timeout, item.expire)
         timer.daemon = True
-        self._timers[item] = timer
-        timer.start()
+        try:
+            with starting("the clock over an experiment"):
+                timer.start()
+        except Refused as refused:
+            item.hindered(refused)
+        else:
+            self._timers[item] = timer
         return True
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)

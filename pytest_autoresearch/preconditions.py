@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -17,6 +18,7 @@ from pytest_autoresearch.environment import runner_environment
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import replace_text
 from pytest_autoresearch.git import Git
+from pytest_autoresearch.machine import refusals
 from pytest_autoresearch.opening import has_begun
 from pytest_autoresearch.place import find_repository
 from pytest_autoresearch.problem import ProblemError, unavailable
@@ -160,9 +162,12 @@ def cleanup_check(research: Research, parts: Parts) -> str:
     runs = sum(not log.name.endswith(".evaluator.log") for log in logs)
     if runs > LOGS_KEPT:
         raise UserError(f"{logs[0].parent} holds the logs of {runs} runs, more than {LOGS_KEPT}; delete the oldest")
-    free = min(shutil.disk_usage(place).free for place in (session.workspace.checkout, research.place.common)) >> 20
+    places = {
+        place: shutil.disk_usage(place).free >> 20 for place in (session.workspace.checkout, research.place.common)
+    }
+    fullest, free = min(places.items(), key=lambda entry: entry[1])
     if free < _ROOM_MB:
-        raise UserError(f"{free} MiB are free on the disk, expected at least {_ROOM_MB}; make room")
+        raise UserError(f"{free} MiB are free on the disk of {fullest}, expected at least {_ROOM_MB}; make room")
     return f"nothing left running, {runs} logs, {free / 1024:.1f} GiB free"
 
 
@@ -247,18 +252,20 @@ class Preconditions:
         return name if result.outcome == "failed" else result.detail.split("[")[1].rstrip("]")
 
     def _save(self) -> None:
-        """Keep the results with the ledger, where there is one."""
+        """Keep the results with the ledger, where there is one; a disk that is full costs no more than that."""
         if not self._research.is_open or not self._research.place.records.is_dir():
             return
         results = [asdict(self._results[name]) for name in NAMES if name in self._results]
         saved = {"run_id": self._research.run_id, "at": time.strftime("%Y-%m-%d %H:%M:%S"), "results": results}
         text = json.dumps(saved, indent=2, ensure_ascii=False)
-        replace_text(self._research.place.records / "preconditions.json", text + "\n")
+        with suppress(OSError):
+            replace_text(self._research.place.records / "preconditions.json", text + "\n")
 
 
 def _outcome(check: Check, research: Research, parts: Parts) -> tuple[Outcome, str]:
     try:
-        return "passed", check.function(research, parts)
+        with refusals():
+            return "passed", check.function(research, parts)
     except NotApplicable as reason:
         return "skipped", str(reason)
     except UserError as error:

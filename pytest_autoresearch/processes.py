@@ -12,10 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.machine import starting
 from pytest_autoresearch.processtree import GRACE_S, MARKER, Identity, identify, marked, sweep
 from pytest_autoresearch.supervisor import Message, Messages, write_message
 
@@ -79,7 +81,7 @@ class Supervisor:
     """Runs commands one after the other.
 
     `marker` is put into the environment of each command as AUTORESEARCH_MARKER. Two supervisors that live at the
-    same time need two markers: what a lost one leaves behind is found by it. RuntimeError if the supervisor process
+    same time need two markers: what a lost one leaves behind is found by it. UserError if the supervisor process
     cannot be started.
     """
 
@@ -193,18 +195,20 @@ class _Link:
     """One supervisor process and the pipes to and from it."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _BOOT, str(Path(__file__).with_name("__init__.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd="/",
-            start_new_session=True,
-        )
+        with starting("the supervisor process"), ExitStack() as undo:
+            self._selector = undo.enter_context(selectors.DefaultSelector())
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _BOOT, str(Path(__file__).with_name("__init__.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                cwd="/",
+                start_new_session=True,
+            )
+            undo.pop_all()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._control, self._replies = self._process.stdin, self._process.stdout
         self._messages = Messages()
-        self._selector = selectors.DefaultSelector()
         self._selector.register(self._replies, selectors.EVENT_READ)
         self.followed: list[Identity] = []
         with suppress(_Lost):
@@ -212,7 +216,7 @@ class _Link:
             self.follow(self._process.pid)
         if not self.followed:
             self.kill()
-            raise RuntimeError("the supervisor process cannot be started; standard error says why")
+            raise UserError("the supervisor process cannot be started: it ended at once; standard error says why")
 
     @property
     def identity(self) -> Identity:

@@ -85,7 +85,9 @@ def _branch(journal: Journal, workspace: Workspace) -> list[str]:
     expected = progress.incumbent.commit if progress.incumbent else progress.beginning["commit"]
     tip = workspace.branch_tip()
     if tip is None:
-        workspace.locks.output(workspace.git, "update-ref", f"refs/heads/{workspace.branch}", expected)
+        workspace.locks.output(
+            workspace.git, "update-ref", f"refs/heads/{workspace.branch}", expected, "0" * len(expected)
+        )
         notices.append(f"branch {workspace.branch} was gone; it is made again, from the ledger")
     elif tip != expected:
         raise BranchMoved(workspace.moved(expected, expected))

@@ -30,6 +30,7 @@ from pytest_autoresearch.desk import SessionDesk
 from pytest_autoresearch.edits import apply_idea
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.fields import ProviderName, Sampler
+from pytest_autoresearch.files import replace_text
 from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.models import Models, prices_of
 from pytest_autoresearch.opening import OpenSession, has_begun, open_session, open_temporary
@@ -234,9 +235,8 @@ class Research:
 
     def confirm(self) -> None:
         """Write the gate file: a person has said that the loop may run."""
-        self.place.records.mkdir(parents=True, exist_ok=True)
         stamp = {"confirmed": time.strftime("%Y-%m-%d %H:%M:%S")}
-        (self.place.records / "confirmed.json").write_text(json.dumps(stamp) + "\n")
+        replace_text(self.place.records / "confirmed.json", json.dumps(stamp) + "\n")
 
     @property
     def confirmed(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pytest_autoresearch.files import open_new
+from pytest_autoresearch.machine import writing
 from pytest_autoresearch.records import Experiment
 from pytest_autoresearch.text import one_line
 
@@ -89,7 +90,7 @@ class ResultsTable:
         """
         fresh = self.path.with_name(f"{self.path.name}.new")
         fresh.parent.mkdir(parents=True, exist_ok=True)
-        with open_new(fresh) as file:
+        with writing(fresh), open_new(fresh) as file:
             file.write(self._header)
             file.writelines(row(experiment).encode() for experiment in experiments)
         kept = self._keep_edited(fresh)

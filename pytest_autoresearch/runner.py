@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pytest_autoresearch.contract import Contract, Pristine
 from pytest_autoresearch.environment import evaluator_environment, runner_environment
+from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import remove
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processes import Command, Identity, Outcome, Supervisor
@@ -72,7 +73,10 @@ class Runner:
         self._source = "evaluator" if problem.evaluator else "runner"
 
     def measure(self, candidate: Candidate) -> Measurement:
-        """Run what is in the checkout, which is to be `candidate`, and say what came of it."""
+        """Run what is in the checkout, which is to be `candidate`, and say what came of it.
+
+        UserError if it cannot be run, which says nothing of the candidate.
+        """
         logs = self._logs(candidate)
         self._remove_artifacts()
         outcome = self._run("runner", self._problem.runner, candidate.number, self._workspace.project, logs)
@@ -121,7 +125,7 @@ class Runner:
     def _run(self, what: str, command: str, number: int, directory: Path, log: Path) -> Outcome:
         stage = Stage(what, number, self._problem.time_budget_s, self._problem.hard_timeout_s)
         critics = filter(None, [self._problem.critic.api_key_env])
-        return self._supervisor.run(
+        outcome = self._supervisor.run(
             Command(
                 argv=("bash", "-c", command),
                 cwd=directory,
@@ -136,6 +140,9 @@ class Runner:
             lambda identity: self._started(what, number, identity),
             lambda elapsed: self._tick(stage, elapsed),
         )
+        if outcome.error:
+            raise UserError(f"the {what} could not be started: {outcome.error}; mend that and run again")
+        return outcome
 
     def _patterns(self) -> Mapping[str, str]:
         patterns = {"metric": self._problem.metric_regex}
@@ -193,8 +200,6 @@ def rotate(directory: Path, recent: Callable[[], Iterable[str]]) -> None:
 
 def _failure(outcome: Outcome, what: str, timeout_s: float) -> tuple[str, bool]:
     """Why a process that has ended is a failure, and whether that is the machine's making; '' if it is none."""
-    if outcome.error:
-        return f"the {what} could not be started: {outcome.error}", True
     if outcome.expired:
         return f"timeout: the {what} was ended after {timeout_s:g} s (hard_timeout_s)", False
     if outcome.lost:

@@ -13,6 +13,7 @@ from pytest_autoresearch.chain import Chain, Change, Commit
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.git import Git, GitError
 from pytest_autoresearch.git_locks import GitLocks
+from pytest_autoresearch.machine import writing
 from pytest_autoresearch.records import Candidate
 
 OWN = ".autoresearch"
@@ -85,7 +86,7 @@ class Workspace:
         temporary = self.own_directory() / f"new-{self.mutable.name}"
         if temporary.is_symlink() or temporary.exists():
             self.put_aside(temporary)
-        with temporary.open("xb") as file:
+        with writing(temporary), temporary.open("xb") as file:
             file.write(content)
         temporary.chmod(self._permissions)
         if self.mutable.is_dir() and not self.mutable.is_symlink():
@@ -140,7 +141,8 @@ class Workspace:
         """Keep a version of the mutable file where it can be looked at."""
         aside = self.own_directory("aside")
         copy = _free(aside, self.mutable.name)
-        copy.write_bytes(content)
+        with writing(copy):
+            copy.write_bytes(content)
         return copy
 
     def blob_of(self, content: bytes) -> str:
@@ -160,10 +162,12 @@ class Workspace:
         self.locks.output(self.git, "update-index", "--add", "--", self.path)
 
     def move_branch(self, commit: str, parent: str) -> None:
-        """Move the branch from `parent` to `commit`, and only from there."""
+        """Move the branch from `parent` to `commit`, and only from there; BranchMoved if it is somewhere else."""
         try:
             self.locks.output(self.git, "update-ref", f"refs/heads/{self.branch}", commit, parent)
         except GitError as error:
+            if self.branch_tip() == parent:
+                raise
             raise BranchMoved(self.moved(parent, commit, error.said)) from None
 
     def index_incumbent(self) -> None:

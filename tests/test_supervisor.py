@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from pytest_autoresearch import processes
+from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.processes import Command, Identity, Outcome, Supervisor, identify, marked
 from pytest_autoresearch.supervisor import Messages, write_message
 from tests.lab import Lab, escaped, escaping, living, new_marker
@@ -344,7 +345,7 @@ def test_a_supervisor_that_falls_silent_is_replaced(lab: Lab, monkeypatch: pytes
 
 def test_a_supervisor_that_cannot_be_started_is_an_error(marker: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with pytest.raises(RuntimeError, match="cannot be started"):
+    with pytest.raises(UserError, match="cannot be started"):
         Supervisor(marker)
 
 

@@ -6,7 +6,8 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from filelock import FileLock
@@ -75,6 +76,18 @@ def first_commit(place: Place, problem: Problem, head: str, ref: str, locks: Git
     change = Change(path, "100755" if os.access(file, os.X_OK) else "100644", git.hash_file(path, content))
     wanted = Commit(head, change, f"autoresearch: {path}, which git ignores", git.identity())
     return Chain(git, ref, head, locks).add(wanted)
+
+
+@contextmanager
+def worktrees_to_ourselves(place: Place) -> Iterator[None]:
+    """While no other session of the repository lists, adds or removes worktrees.
+
+    git fails on the entry of a worktree that somebody is just adding or removing ("failed to read commondir"). Where
+    no session has ever begun there is none to wait for, and no lock is left behind.
+    """
+    ours = place.common / "autoresearch"
+    with FileLock(ours / "worktrees.lock") if ours.is_dir() else nullcontext():
+        yield
 
 
 def free_place(place: Place) -> Path:

@@ -74,7 +74,8 @@ def open_session(place: Place, problem: Problem, tick: Tick, *, takes_edits: boo
         locks = _ref_locks(place)
         _begin(place, problem, journal, locks)
         checkout.keep_out_of_git(place, problem)
-        path = _checkout(place, journal, locks)
+        with checkout.worktrees_to_ourselves(place):
+            path = _checkout(place, journal, locks)
         ground = _Ground(place, path, place.branch, place.records, takes_edits, locks)
         yield _assemble(stack, ground, problem, journal, tick)
 
@@ -86,13 +87,14 @@ def open_temporary(place: Place, problem: Problem, tick: Tick) -> Iterator[OpenS
         directory = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-")).resolve()
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         git, path = Git(place.home), directory / "checkout"
-        _remove_abandoned(git)
         ref = f"refs/autoresearch/check-{os.getpid()}"
         locks = GitLocks(directory)
         start = checkout.first_commit(place, problem, checkout.check_committed(place, problem), ref, locks)
         stack.callback(git.ask, "update-ref", "-d", ref)
-        git.output("worktree", "add", "--detach", str(path), start)
-        stack.callback(git.ask, "worktree", "remove", "--force", "--force", str(path))
+        stack.callback(_remove_temporary, place, path)
+        with checkout.worktrees_to_ourselves(place):
+            _remove_abandoned(git)
+            git.output("worktree", "add", "--detach", str(path), start)
         checkout.copy_ignored(place, problem, start, directory / "copies")
         journal = Journal(directory / "ledger.jsonl")
         stack.callback(journal.close)
@@ -275,6 +277,11 @@ def _place_copies(copies: Path, project: Path) -> None:
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, target)
+
+
+def _remove_temporary(place: Place, path: Path) -> None:
+    with checkout.worktrees_to_ourselves(place):
+        Git(place.home).ask("worktree", "remove", "--force", "--force", str(path))
 
 
 def _remove_abandoned(git: Git) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,9 @@ def unclear(done: subprocess.CompletedProcess[str], *wanted: str) -> list[str]:
         return [f"it ended with exit status {done.returncode}: {said}"]
     if _BUG.search(said):
         return [f"it says so as a bug does: {said}"]
-    if not any(re.search(rf"(/\S+|git|process|clock).*({'|'.join(wanted)})", line) for line in said.splitlines()):
+    lines = ["", *said.splitlines()]
+    told = [before + line for before, line in pairwise(lines) if re.search("|".join(wanted), line)]
+    if not any(re.search(r"/|git|process|clock", one) for one in told):
         return [f"it does not say what is wrong, and where: {said}"]
     return []
 

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,7 +130,7 @@ def test_ten_sessions_of_one_repository_do_not_notice_one_another(scene: Scene, 
     tags = [f"night{number}" for number in range(MANY)]
     runs = [starts(toy, f"--iterations={scene.iterations}", f"--autoresearch-tag={tag}") for tag in tags]
     outputs = together(runs)
-    assert [run.returncode for run in runs] == [0] * MANY, "\n".join(outputs)
+    assert [output for run, output in zip(runs, outputs, strict=True) if run.returncode] == []
     for tag in tags:
         branch = f"toy/{tag}"
         assert check.violations(toy.directory, branch) == []
@@ -153,7 +154,7 @@ def test_ten_sessions_in_ten_checkouts_of_the_users_do_not_notice_one_another(
         elsewhere.directory, elsewhere.inside, elsewhere.prefix = home, ".", "toy"
         runs.append(starts(elsewhere, "--iterations=3", f"--autoresearch-tag=night{number}"))
     outputs = together(runs)
-    assert [run.returncode for run in runs] == [0] * MANY, "\n".join(outputs)
+    assert [output for run, output in zip(runs, outputs, strict=True) if run.returncode] == []
     for number in range(MANY):
         assert check.violations(toy.directory, f"toy/night{number}") == []
 
@@ -223,37 +224,32 @@ def give_pid(toy: Toy, holder: int, runner: int, pid: int) -> None:
     ledger.write_text("".join(lines) + last.replace(f'"pid":{runner}', f'"pid":{pid}'))
 
 
-# A hook of the user's that leaves a process behind, which has every descriptor of pytest's.
-FORKS = """
-import os, signal
-from pathlib import Path
-
-def pytest_autoresearch_experiment_recorded(research, experiment):
-    child = os.fork()
-    if child == 0:
-        os.closerange(0, 3)
-        signal.pause()
-    Path({heir!r}).write_text(str(child))
-    os.kill(os.getpid(), signal.SIGKILL)
+# Takes a lock and ends; a fork of it, which has its descriptors, stays.
+LEAVES_AN_HEIR = """
+import fcntl, os, signal, sys
+lock = open(sys.argv[1])
+fcntl.flock(lock, fcntl.LOCK_EX)
+if child := os.fork():
+    print(child)
+else:
+    os.closerange(0, 3)
+    signal.pause()
 """
 
 
-def test_a_lock_that_a_forked_process_has_inherited_names_that_process(make_toy: MakeToy, tmp_path: Path) -> None:
-    heir = tmp_path / "heir"
-    toy = make_toy(*scores(8, 7), files={"conftest.py": FORKS.format(heir=str(heir))})
-    first = toy.start("--iterations=1", *PLAIN)
-    assert first.wait(timeout=60) == -signal.SIGKILL
-    kill(first)
-    pid = int(heir.read_text())
+def test_a_lock_that_a_forked_process_has_inherited_names_that_process(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(8, 7))
+    toy.run("--iterations=1", *PLAIN)
+    command = [sys.executable, "-c", LEAVES_AN_HEIR, str(toy.records / "lock")]
+    heir = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     try:
-        toy.write("conftest.py", "")
         refused = toy.run("--iterations=1", *PLAIN)
         assert refused.returncode == 1
-        assert f"session toy/run1 is running already (process {pid}, which holds its lock" in refused.stdout
-        assert f"end it: kill {pid}" in refused.stdout
+        assert f"session toy/run1 is running already (process {heir}, which holds its lock" in refused.stdout
+        assert f"end it: kill {heir}" in refused.stdout
     finally:
-        os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not alive(pid), "the process to be gone")
+        os.kill(heir, signal.SIGKILL)
+    wait_for(lambda: not alive(heir), "the process to be gone")
     done = toy.run("--iterations=1", *PLAIN)
     assert done.returncode == 0, done.stdout
     assert toy.statuses() == [("keep", 10), ("keep", 8), ("keep", 7)]

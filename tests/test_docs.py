@@ -80,7 +80,7 @@ def test_the_readme_starts_with_the_two_commands() -> None:
         "pip install -e '.[tsp]' && pytest --autoresearch --iterations=4 --autoresearch-critic=replay "
         "--autoresearch-confirm examples/tsp_heuristic"
     )
-    assert test == "pip install -e '.[dev]' && pytest"
+    assert test == "pip install -e '.[dev]' && pytest -n 2"
 
 
 def test_the_steps_of_the_readme_work(tmp_path: Path) -> None:

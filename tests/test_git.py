@@ -726,7 +726,7 @@ def test_a_commit_beside_the_index_changes_one_file_of_any_name(toy: Toy, path: 
 
 
 def test_what_git_says_is_in_the_error(toy: Toy) -> None:
-    with pytest.raises(GitError, match=r"git cat-file -t nothing failed \(128\): .*nothing"):
+    with pytest.raises(GitError, match=r"git cat-file -t nothing failed in .* \(128\): .*nothing"):
         Git(toy.directory).output("cat-file", "-t", "nothing")
     assert Git(toy.directory).ask("cat-file", "-t", "nothing") is None
 

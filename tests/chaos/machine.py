@@ -125,8 +125,8 @@ def unclear(done: subprocess.CompletedProcess[str], *wanted: str) -> list[str]:
 def in_a_namespace(file: str, marks: str) -> None:
     """Run the tests of `file` once more, as the root of a namespace of its own; skips where there can be none."""
     become = ["unshare", "--map-root-user", "--mount"]
-    if shutil.which("unshare") is None or subprocess.run([*become, "true"], check=False).returncode:
-        pytest.skip("a small disk takes root, or a kernel that lets a user have namespaces")
+    if shutil.which("unshare") is None or subprocess.run([*become, *PYTEST, "--version"], check=False).returncode:
+        pytest.skip("a small disk takes root, or a namespace in which this interpreter can be run")
     command = [*become, *PYTEST, file, "-m", marks, *PLAIN]
     done = subprocess.run(
         command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False, timeout=3600

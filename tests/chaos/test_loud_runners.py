@@ -19,6 +19,7 @@ from tests.support import Toy, scores
 MIB = 1 << 20
 MEMORY_MIB = 100
 LOG = 2 * MIB + 100
+_PATIENCE_S = 3600
 # A plugin of the run itself, which knows both processes: how much memory they had at most, experiment by experiment.
 MEMORY = """
 import json, os
@@ -51,14 +52,15 @@ def watched(toy: Toy, directory: Path, iterations: int, *arguments: str) -> list
     (directory / "memory_plugin.py").write_text(MEMORY)
     log = directory / "memory.jsonl"
     path = f"{directory}{os.pathsep}{ROOT}"
-    done = toy.run(
+    process = toy.start(
         f"--iterations={iterations}",
         *PLAIN,
         *("-p", "memory_plugin"),
         *arguments,
         env={"PYTHONPATH": path, "MEMORY_LOG": str(log)},
     )
-    assert done.returncode == 0, done.stdout
+    output, _ = process.communicate(timeout=_PATIENCE_S)
+    assert process.returncode == 0, output
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 

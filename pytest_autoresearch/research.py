@@ -15,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
+from filelock import FileLock
+
 from pytest_autoresearch.coders.agent import AgentCoder
 from pytest_autoresearch.coders.agents import command_of
 from pytest_autoresearch.coders.base import Coder
@@ -236,7 +238,9 @@ class Research:
     def confirm(self) -> None:
         """Write the gate file: a person has said that the loop may run."""
         stamp = {"confirmed": time.strftime("%Y-%m-%d %H:%M:%S")}
-        replace_text(self.place.records / "confirmed.json", json.dumps(stamp) + "\n")
+        self.place.records.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.place.records / "confirmed.lock"):  # the session's own lock may be another run's
+            replace_text(self.place.records / "confirmed.json", json.dumps(stamp) + "\n")
 
     @property
     def confirmed(self) -> bool:

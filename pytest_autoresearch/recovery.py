@@ -60,11 +60,11 @@ def recover(
 
 def _coder(journal: Journal, workspace: Workspace, records: Path) -> list[str]:
     """Put back what a coder that was killed together with us left behind, half an edit included."""
-    progress = journal.progress
-    workspace.stand_on(progress.incumbent.commit if progress.incumbent else progress.beginning["commit"])
     fence = Fence.left_standing(workspace, records)
     if fence is None:
         return []
+    progress = journal.progress
+    workspace.stand_on(progress.incumbent.commit if progress.incumbent else progress.beginning["commit"])
     content = workspace.read()
     findings = fence.restore()
     if content is not None and content != workspace.incumbent:

@@ -79,7 +79,7 @@ class Models:
         try:
             listed = self.critic.models()
         except Fault as fault:
-            raise UserError(self._mask.text(fault.text)) from None
+            raise UserError(fault.text) from None
         for model in used:
             self._check_listed(model.endpoint, listed)
             self._check_price(model.endpoint)

@@ -121,12 +121,11 @@ class Patience:
         self._pause = pause
         self._clock = clock
         self._began = clock()
-        self._paused = 0.0
         self._next_s = _FIRST_PAUSE_S
 
     def wait(self, fault: Fault) -> None:
         """One pause after `fault`; UserError if that does not help, Exhausted if a stop rule holds."""
-        waited = max(self._paused, self._clock() - self._began)  # a server that hangs takes its time as well
+        waited = self._clock() - self._began  # a server that hangs takes its time as well
         if fault.kind == "unauthorized":
             raise UserError(fault.text)
         if self._limit_s is not None and waited >= self._limit_s:
@@ -136,5 +135,4 @@ class Patience:
         seconds = max(self._next_s, min(fault.wait_s or 0.0, _LONGEST_PAUSE_S))
         self._watch.say(f"{fault.text}; waiting {seconds:.0f} s for it")
         self._pause(seconds)
-        self._paused += seconds
         self._next_s = min(2 * self._next_s, _LONGEST_PAUSE_S)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 Kind = Literal[
@@ -36,7 +35,3 @@ class Fault(Exception):
         self.passing = passing
         self.wait_s = wait_s
         self.said = said
-
-    def masked(self, hide: Callable[[str], str]) -> Fault:
-        """The same with its texts made safe to show."""
-        return Fault(self.kind, hide(self.text), passing=self.passing, wait_s=self.wait_s, said=hide(self.said))

@@ -194,10 +194,9 @@ class LanguageModel:
             body = self._line().complete({**arguments, "messages": sent})
             reply = read_reply(body, self.endpoint, self._mask.text)
             reply = reply.masked(self._mask.known)
-        except Fault as raw:
-            fault = raw.masked(self._mask.text)
+        except Fault as fault:
             self._desk.book(replace(call, fault=fault, seconds=_since(began)))
-            raise fault from None
+            raise
         usage = reply.usage or _estimate(sent, reply)
         self._desk.book(replace(call, reply=reply, usage=usage, seconds=_since(began)))
         return reply

@@ -59,7 +59,13 @@ class Case:
     def propose(self, source: str = TUNABLE, **more: object) -> Idea:
         critic = Moody(self.faults)
         fallback = Fallback(
-            critic, self.tuner, self.desk, self.policy, patience_s=self.patience_s, pause=self.pauses.append
+            critic,
+            self.tuner,
+            self.desk,
+            self.policy,
+            patience_s=self.patience_s,
+            pause=self.pauses.append,
+            clock=lambda: sum(self.pauses),
         )
         assert fallback.name == "ollama"
         return fallback.propose(brief(source=source, number=7, **more))  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import shlex
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import count
 from pathlib import Path
 
 from filelock import FileLock
@@ -15,7 +16,8 @@ from filelock import FileLock
 from pytest_autoresearch.chain import Chain, Change, Commit
 from pytest_autoresearch.contract import hash_file
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.git import Git, GitError
+from pytest_autoresearch.files import first_free
+from pytest_autoresearch.git import Git, GitError, checkout_of, worktree_entry
 from pytest_autoresearch.git_locks import GitLocks
 from pytest_autoresearch.place import CHECKOUTS, Place
 from pytest_autoresearch.problem import Problem
@@ -104,8 +106,14 @@ def is_own(place: Place, path: Path) -> bool:
     """Whether `path` is a checkout of this repository, and not of one that it was copied from or moved away from."""
     if place.is_at_home:
         return path == place.home
-    registered = _registered(path)
+    registered = worktree_entry(path)
     return registered is not None and registered.parent == place.common / "worktrees" and registered.is_dir()
+
+
+def today(place: Place, recorded: Path) -> Path:
+    """Where a checkout on record is by now: the repository may have been moved, or be a copy, since."""
+    moved = not is_own(place, recorded) and not recorded.is_relative_to(place.home)
+    return place.checkout.with_name(recorded.name) if moved else recorded
 
 
 def find_own(place: Place, recorded: Path | None) -> Path:
@@ -115,10 +123,8 @@ def find_own(place: Place, recorded: Path | None) -> Path:
     """
     if place.is_at_home:
         return place.home
-    path = recorded or free_place(place)
-    if recorded is not None and not is_own(place, recorded) and not recorded.is_relative_to(place.home):
-        path = place.checkout.with_name(recorded.name)
-    registered = _registered(path)
+    path = today(place, recorded) if recorded else free_place(place)
+    registered = worktree_entry(path)
     if registered is not None and not registered.exists():
         Git(place.home).ask("worktree", "repair", str(path))
     for entry in (place.common / "worktrees").glob("*/HEAD"):
@@ -129,20 +135,12 @@ def find_own(place: Place, recorded: Path | None) -> Path:
 
 def git_directory(place: Place, path: Path) -> Path:
     """Where git keeps index and HEAD of the session's checkout at `path`."""
-    return (None if place.is_at_home else _registered(path)) or place.common
-
-
-def _registered(path: Path) -> Path | None:
-    """The entry among a repository's worktrees that the checkout at `path` names as its own."""
-    try:
-        return (path / (path / ".git").read_text().removeprefix("gitdir:").strip()).resolve()
-    except OSError:
-        return None
+    return (None if place.is_at_home else worktree_entry(path)) or place.common
 
 
 def _is_there(entry: Path) -> bool:
     """Whether the checkout that an entry stands for is there and knows of it."""
-    return _registered((entry / (entry / "gitdir").read_text().strip()).parent) == entry.resolve()
+    return worktree_entry(checkout_of(entry)) == entry.resolve()
 
 
 def make_checkout(place: Place, path: Path, start: str, locks: GitLocks) -> None:
@@ -184,10 +182,7 @@ def _clear(place: Place, git: Git, path: Path) -> None:
     elif path in dict(git.worktrees()):
         git.ask("worktree", "remove", "--force", "--force", str(path))
     if path.exists():
-        number = 1
-        while (aside := path.with_name(f"{path.name}.aside-{number}")).exists():
-            number += 1
-        path.rename(aside)
+        path.rename(first_free(path.with_name(f"{path.name}.aside-{number}") for number in count(1)))
 
 
 def check_checkout(place: Place, path: Path, *, on_any_branch: bool) -> None:
@@ -230,13 +225,19 @@ def copy_ignored(place: Place, problem: Problem, start: str, copies: Path) -> di
 
 def links(place: Place, problem: Problem, project: Path) -> dict[str, Path]:
     """Each path of `link:` with what it points to in the user's checkout; made in `project` where it is not there."""
-    made = {name: place.project / name for name in problem.link}
+    made = {name: link_target(place.project, name) for name in problem.link}
     for name, target in made.items():
-        if not target.exists():
-            raise UserError(f"link: {name}: there is no {target}; make it, or take it out of problem.yaml")
         if project != place.project:
             _link(project / name, target)
     return made
+
+
+def link_target(project: Path, name: str) -> Path:
+    """What an entry of `link:` leads to; UserError if it is not there."""
+    target = project / name
+    if not target.exists():
+        raise UserError(f"link: {name}: there is no {target}; make it, or take it out of problem.yaml")
+    return target
 
 
 def _link(place: Path, target: Path) -> None:
@@ -266,10 +267,11 @@ def keep_out_of_git(place: Place, problem: Problem) -> None:
     exclude.parent.mkdir(exist_ok=True)
     (place.common / "autoresearch").mkdir(exist_ok=True)
     with FileLock(place.common / "autoresearch" / "exclude.lock"):
-        _append_missing(exclude, dict.fromkeys(lines))
+        append_missing(exclude, dict.fromkeys(lines))
 
 
-def _append_missing(file: Path, lines: Iterable[str]) -> None:
+def append_missing(file: Path, lines: Iterable[str]) -> None:
+    """Put those of the lines at the end of a text that are not in it."""
     old = file.read_text(errors="surrogateescape") if file.exists() else ""
     missing = [line for line in lines if line not in old.split("\n")]
     if missing:

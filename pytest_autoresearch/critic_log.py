@@ -6,9 +6,11 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from pytest_autoresearch.files import first_free
 from pytest_autoresearch.llm.model import Call
 from pytest_autoresearch.masking import Mask
 
@@ -70,9 +72,4 @@ class CriticLog:
 
 
 def _free(directory: Path, name: str) -> Path:
-    """A path in `directory` where nothing is."""
-    path, number = directory / f"{name}.jsonl", 1
-    while path.exists():
-        number += 1
-        path = directory / f"{name}-{number}.jsonl"
-    return path
+    return first_free(directory / f"{name}{f'-{number}' if number > 1 else ''}.jsonl" for number in count(1))

@@ -86,6 +86,19 @@ def git_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return kept | {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
 
 
+def worktree_entry(checkout: Path) -> Path | None:
+    """The entry among a repository's worktrees that `checkout` names as its own; None if it names none."""
+    try:
+        return (checkout / (checkout / ".git").read_text().removeprefix("gitdir:").strip()).resolve()
+    except OSError:
+        return None
+
+
+def checkout_of(entry: Path) -> Path:
+    """The checkout that an entry among a repository's worktrees stands for."""
+    return (entry / (entry / "gitdir").read_text().strip()).parent
+
+
 @dataclass(frozen=True, slots=True)
 class Git:
     """git in one directory; no repository in `ceiling` or above it is taken for the directory's own."""

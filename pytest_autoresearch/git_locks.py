@@ -5,16 +5,17 @@ A git that is killed leaves its lock file behind, and every later one refuses to
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import psutil
 
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.files import first_free
 from pytest_autoresearch.git import Git, Locked
 
 _PATIENCE_S = 10.0
@@ -89,7 +90,7 @@ class GitLocks:
                 f"rm {shlex.quote(str(met.lock))}"
             )
         self._aside.mkdir(parents=True, exist_ok=True)
-        target = _free(self._aside / met.lock.name)
+        target = first_free(self._aside / f"{met.lock.name}-{number}" for number in count(1))
         met.lock.rename(target)
         self.notices.append(f"no git was left that held {met.lock}; it is put aside as {target}")
 
@@ -133,10 +134,3 @@ def _described(process: psutil.Process) -> str:
     except psutil.Error:
         command = "git"
     return f"process {process.pid} ({command})"
-
-
-def _free(path: Path) -> Path:
-    number = 1
-    while os.path.lexists(path.with_name(f"{path.name}-{number}")):
-        number += 1
-    return path.with_name(f"{path.name}-{number}")

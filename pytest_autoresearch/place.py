@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.git import Git, GitError, Untrusted
+from pytest_autoresearch.git import Git, GitError, Untrusted, checkout_of, worktree_entry
 
 CHECKOUTS = ".autoresearch"
 AT_HOME = "at-home"
@@ -101,11 +101,10 @@ def _check_no_copy(top: Path) -> None:
 
     What is committed in it would land on the branch of that one.
     """
-    link = top / ".git"
-    entry = (top / link.read_text().removeprefix("gitdir:").strip()).resolve() if link.is_file() else top
-    if not (entry / "gitdir").is_file():
+    entry = worktree_entry(top)
+    if entry is None or not (entry / "gitdir").is_file():
         return
-    original = (entry / (entry / "gitdir").read_text().strip()).resolve().parent
+    original = checkout_of(entry).resolve()
     if original != top and (original / ".git").is_file():
         quoted = shlex.quote(str(original))
         raise UserError(

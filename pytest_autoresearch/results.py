@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 
-from pytest_autoresearch.files import open_new
+from pytest_autoresearch.files import first_free, open_new
 from pytest_autoresearch.machine import writing
 from pytest_autoresearch.records import Experiment
 from pytest_autoresearch.text import one_line
@@ -105,8 +106,5 @@ class ResultsTable:
             with fresh.open("rb") as file:
                 if file.read(len(old)) == old:
                     return None
-        number = 1
-        while (kept := self.path.with_name(f"{self.path.name}.edited-{number}")).exists():
-            number += 1
-        self.path.rename(kept)
-        return kept
+        kept = first_free(self.path.with_name(f"{self.path.name}.edited-{number}") for number in count(1))
+        return self.path.rename(kept)

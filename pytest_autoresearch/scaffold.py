@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pytest_autoresearch
-from pytest_autoresearch.checkout import VIEWS, literal
+from pytest_autoresearch.checkout import VIEWS, append_missing, link_target, literal
 from pytest_autoresearch.coders.program import write_program
 from pytest_autoresearch.coders.site import Site
 from pytest_autoresearch.errors import UserError
@@ -107,8 +107,7 @@ def _copy(problem_file: Path, problem: Problem, target: Path) -> None:
     git.output("init", "--quiet", "--initial-branch=main")
     exclude = target / ".git" / "info" / "exclude"
     exclude.parent.mkdir(exist_ok=True)
-    with exclude.open("a", errors="surrogateescape") as lines:
-        lines.writelines(f"{line}\n" for line in ("__pycache__/", *(f"/{literal(path)}" for path in ignored)))
+    append_missing(exclude, ("__pycache__/", *(f"/{literal(path)}" for path in ignored)))
     _commit(git, sorted(known))
 
 
@@ -152,9 +151,7 @@ def _copy_one(source: Path, name: str, target: Path) -> None:
 
 
 def _link(source: Path, name: str, target: Path) -> None:
-    old, new = source / name, target / name
-    if not old.exists():
-        raise UserError(f"link: {name}: there is no {old}; make it, or take it out of problem.yaml")
+    old, new = link_target(source, name), target / name
     new.parent.mkdir(parents=True, exist_ok=True)
     new.symlink_to(old.resolve())
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_autoresearch.checkout import is_own
+from pytest_autoresearch.checkout import today
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.ledger import Ledger, LedgerDamaged
 from pytest_autoresearch.lock import holder
@@ -50,11 +50,10 @@ def _read(ledger: Ledger) -> tuple[Progress, deque[Experiment]]:
 
 
 def _checkout(place: Place, progress: Progress) -> Path:
-    """Where the session's checkout is; what is on record may be from before the repository was moved or copied."""
-    recorded = None if place.is_at_home or progress.checkout is None else Path(progress.checkout)
-    if recorded is not None and not is_own(place, recorded) and not recorded.is_relative_to(place.home):
-        recorded = place.checkout.with_name(recorded.name)
-    return (recorded or place.checkout) / place.inside
+    """Where the session's checkout is."""
+    if progress.checkout is None or place.is_at_home:
+        return place.checkout / place.inside
+    return today(place, Path(progress.checkout)) / place.inside
 
 
 def _standing(problem: Problem, progress: Progress) -> Iterator[str]:

@@ -7,10 +7,12 @@ import glob
 import os
 import shlex
 import stat
+from itertools import count
 from pathlib import Path
 
 from pytest_autoresearch.chain import Chain, Change, Commit
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.files import first_free
 from pytest_autoresearch.git import Git, GitError
 from pytest_autoresearch.git_locks import GitLocks
 from pytest_autoresearch.machine import writing
@@ -210,8 +212,4 @@ class Workspace:
 
 
 def _free(directory: Path, name: str) -> Path:
-    """A path in `directory` where nothing is."""
-    number = 0
-    while os.path.lexists(directory / f"{number:03}-{name}"):
-        number += 1
-    return directory / f"{number:03}-{name}"
+    return first_free(directory / f"{number:03}-{name}" for number in count())

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
+from pytest_autoresearch.files import first_free
 from pytest_autoresearch.git import Git, GitError
 
 _SAVED_SIZE = 256 << 10
@@ -203,10 +205,7 @@ def is_real(top: Path, inside: Path) -> bool:
 
 def move(place: Path, target: Path) -> None:
     """Move what is there to `target`, or beside it if something is there already; to another disk as well."""
-    free, number = target, 0
-    while os.path.lexists(free):
-        number += 1
-        free = target.with_name(f"{target.name}.{number}")
+    free = first_free(chain([target], (target.with_name(f"{target.name}.{number}") for number in count(1))))
     free.parent.mkdir(parents=True, exist_ok=True)
     if place.is_dir() and not place.is_symlink():
         place.chmod(stat.S_IMODE(place.stat().st_mode) | stat.S_IRWXU)

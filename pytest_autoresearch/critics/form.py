@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pytest_autoresearch.edits import EditError, check_source
+from pytest_autoresearch.fields import listed
 from pytest_autoresearch.llm.conversation import Invalid, find_object
 from pytest_autoresearch.llm.dialect import Shape
 from pytest_autoresearch.records import Edit, Idea, Risk
@@ -53,10 +54,6 @@ def strict_object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
 def _risk(value: object) -> object:
     text = value.strip().lower() if isinstance(value, str) else value
     return _RISKS.get(text, text) if isinstance(text, str) else text
@@ -75,7 +72,7 @@ class IdeaModel(BaseModel):
     model_config = ConfigDict(allow_inf_nan=False, extra="ignore")
 
     thought_process: str
-    alternatives_considered: Annotated[list[str], BeforeValidator(_listed)]
+    alternatives_considered: Annotated[list[str], BeforeValidator(listed)]
     hypothesis: Annotated[str, Field(min_length=1)]
     expected_delta: float | None
     justification: str

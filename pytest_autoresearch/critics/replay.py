@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from pytest_autoresearch.critics.base import Brief, Exhausted
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.fields import listed
 from pytest_autoresearch.records import Edit, Idea
 from pytest_autoresearch.yaml_source import Source, read_yaml
 
@@ -20,16 +21,12 @@ class _RecordedEdit(BaseModel):
     replace: str
 
 
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
 class _RecordedIdea(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     hypothesis: str = Field(min_length=1)
     thought_process: str = ""
-    alternatives_considered: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
+    alternatives_considered: Annotated[list[str], BeforeValidator(listed)] = Field(default_factory=list)
     expected_delta: float | None = None
     justification: str = ""
     code_pseudocode: str = ""

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.chaos import check
-from tests.chaos.scene import PLAIN, Act, Scene, differences
-from tests.support import clean_environment
+from tests.chaos.scene import BRANCH, PLAIN, Act, Scene, differences
+from tests.support import clean_environment, git
 
 _WHO = {"GIT_AUTHOR_NAME": "U", "GIT_AUTHOR_EMAIL": "u@example.org"}
 _IDENTITY = {**_WHO, "GIT_COMMITTER_NAME": "U", "GIT_COMMITTER_EMAIL": "u@example.org"}
@@ -64,6 +64,16 @@ def wrong_since(act: Act, before: Mapping[str, object]) -> list[str]:
         *(f"[3] {name} is changed" for name in changed),
         *differences(check.summary(act.toy.directory), act.scene.undisturbed),
     ]
+
+
+def refused_and_moved_back(act: Act) -> str:
+    """What a run says of a branch that it leaves where it is; the next one goes on after the command that it names."""
+    tip = git(act.toy.directory, "rev-parse", f"refs/heads/{BRANCH}")
+    said = refused(act)
+    assert git(act.toy.directory, "rev-parse", f"refs/heads/{BRANCH}") == tip
+    shell(act, between(said, "To go on from the ledger: ", ". To go on from the branch"))
+    goes_on(act)
+    return said
 
 
 def goes_on(act: Act) -> str:

@@ -12,17 +12,12 @@ import pytest
 
 from tests.chaos.machine import in_a_namespace, needs_root, small_disk, unclear
 from tests.chaos.points import FILLER, fill
-from tests.chaos.scene import Scene, make_scene, side_by_side
+from tests.chaos.scene import Scene, side_by_side
 from tests.support import COMMAND, clean_environment
 
 FULL = ("No space left on device", "Out of diskspace", "MiB are free on the disk")
 # Just before, or halfway through, what takes room; the numbers of experiments apart, each is there once.
 _WRITES = re.compile(r"half of (record|\.)|before git")
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return make_scene(tmp_path_factory.mktemp("scene"))
 
 
 def one_of_each(points: Iterable[str]) -> list[str]:

@@ -61,11 +61,6 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return make_scene(tmp_path_factory.mktemp("scene"))
-
-
 def test_every_point_is_in_a_step(scene: Scene) -> None:
     last = {"idea 4", "applied 4", "started 4", "result 4", "advanced 4"}
     assert {point.split("\t")[0] for point in scene.points} - last == {*STEPS, *AGAIN}

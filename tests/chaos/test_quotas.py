@@ -20,16 +20,11 @@ from tests.chaos.machine import (
     run_limited,
     unclear,
 )
-from tests.chaos.scene import Act, Scene, make_scene, side_by_side
+from tests.chaos.scene import Act, Scene, side_by_side
 
 FILES = "Too many open files"
 PROCESSES = "Resource temporarily unavailable"
 FROZEN = ("Read-only file system", "Permission denied")
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return make_scene(tmp_path_factory.mktemp("scene"))
 
 
 @pytest.fixture

@@ -9,23 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import check
-from tests.chaos.disturbed import begun, between, goes_on, refused, shell
-from tests.chaos.scene import PLAIN, Act, Scene, died, existing, make_scene
+from tests.chaos.disturbed import begun, between, goes_on, refused, refused_and_moved_back, shell
+from tests.chaos.scene import BRANCH, PLAIN, Act, Scene, died, existing, make_scene
 from tests.support import COMMAND, alive, clean_environment, git, scores, wait_for
-
-BRANCH = "toy/run1"
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return make_scene(tmp_path_factory.mktemp("scene"))
-
-
-@pytest.fixture
-def act(scene: Scene, tmp_path: Path) -> Act:
-    """A session in the middle."""
-    return begun(scene, tmp_path / "act")
-
 
 # --- the mutable file
 
@@ -176,12 +162,7 @@ def test_a_copy_of_the_checkout_is_told_from_it(act: Act, tmp_path: Path) -> Non
 def test_what_is_committed_in_a_copy_of_the_checkout_is_reported_and_not_overwritten(act: Act, tmp_path: Path) -> None:
     shell(act, f"cp -a .autoresearch/toy-run1 {tmp_path}/copy; cd {tmp_path}/copy; echo x > notes.txt")
     shell(act, f"cd {tmp_path}/copy; git -c core.hooksPath=/dev/null commit --quiet --all --message mine")
-    tip = git(act.toy.directory, "rev-parse", BRANCH)
-    said = refused(act)
-    assert f"branch {BRANCH} was moved" in said
-    assert git(act.toy.directory, "rev-parse", BRANCH) == tip
-    shell(act, between(said, "To go on from the ledger: ", ". To go on from the branch"))
-    goes_on(act)
+    assert f"branch {BRANCH} was moved" in refused_and_moved_back(act)
     assert (tmp_path / "copy" / "notes.txt").read_text() == "x\n"
 
 

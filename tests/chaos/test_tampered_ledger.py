@@ -13,16 +13,9 @@ from pytest_autoresearch.ledger import LedgerDamaged
 from pytest_autoresearch.opening import open_session
 from pytest_autoresearch.place import find_place
 from pytest_autoresearch.problem import load_problem
-from tests.chaos.disturbed import begun, between, everything, goes_on, refused, shell
-from tests.chaos.scene import PLAIN, Act, Scene, make_scene
+from tests.chaos.disturbed import begun, between, everything, goes_on, refused, refused_and_moved_back, shell
+from tests.chaos.scene import BRANCH, PLAIN, Act, Scene
 from tests.support import git
-
-BRANCH = "toy/run1"
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return make_scene(tmp_path_factory.mktemp("scene"))
 
 
 def ledger(act: Act) -> Path:
@@ -64,12 +57,7 @@ def test_a_keep_that_is_on_the_branch_and_not_in_the_ledger_is_the_users_to_deci
     """A kill cannot do that: the record comes first, and is on the disk before the branch moves."""
     act = begun(scene, tmp_path / "act", 1)
     ledger(act).write_bytes(b"".join(ledger(act).read_bytes().splitlines(keepends=True)[:-2]))
-    tip = git(act.toy.directory, "rev-parse", BRANCH)
-    said = refused(act)
-    assert f"branch {BRANCH} was moved" in said
-    assert git(act.toy.directory, "rev-parse", BRANCH) == tip
-    shell(act, between(said, "To go on from the ledger: ", ". To go on from the branch"))
-    goes_on(act)
+    assert f"branch {BRANCH} was moved" in refused_and_moved_back(act)
 
 
 # --- edited

@@ -16,25 +16,13 @@ import pytest
 
 from pytest_autoresearch.git import Git
 from pytest_autoresearch.git_locks import GitLocks, LockHeld
-from tests.chaos.disturbed import begun, between, goes_on, refused, shell, wrong_since
-from tests.chaos.scene import PLAIN, ROOT, Act, Scene, died, make_scene, side_by_side
+from tests.chaos.disturbed import begun, between, goes_on, refused, refused_and_moved_back, shell, wrong_since
+from tests.chaos.scene import BRANCH, PLAIN, ROOT, Act, Scene, died, make_scene, side_by_side
 from tests.support import Toy, clean_environment, git, scores, wait_for
 
-BRANCH = "toy/run1"
 REFS = (f"refs/heads/{BRANCH}", f"refs/autoresearch/{BRANCH}")
 NOTHING_LEFT = int(pytest.ExitCode.NO_TESTS_COLLECTED)
 FORGET = "git reflog expire --expire=now --all; git gc --quiet --prune=now"
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return make_scene(tmp_path_factory.mktemp("scene"))
-
-
-@pytest.fixture
-def act(scene: Scene, tmp_path: Path) -> Act:
-    """A session in the middle."""
-    return begun(scene, tmp_path / "act")
 
 
 # --- refs
@@ -79,12 +67,7 @@ def test_commits_that_git_has_lost_are_named_and_can_be_fetched_from_a_copy(act:
 def test_a_branch_that_was_moved_is_reported_with_the_commands_that_resolve_it(act: Act, to: str) -> None:
     commit = shell(act, f"git commit-tree -m mine {to}").strip() if "-p" in to else to
     shell(act, f"git update-ref {REFS[0]} {commit}")
-    tip = git(act.toy.directory, "rev-parse", REFS[0])
-    said = refused(act)
-    assert f"branch {BRANCH} was moved" in said
-    assert git(act.toy.directory, "rev-parse", REFS[0]) == tip
-    shell(act, between(said, "To go on from the ledger: ", ". To go on from the branch"))
-    goes_on(act)
+    assert f"branch {BRANCH} was moved" in refused_and_moved_back(act)
 
 
 def test_a_session_can_begin_on_a_branch_that_was_moved(act: Act) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.chaos import check
 from tests.chaos.machine import LOOP
-from tests.chaos.scene import PLAIN, Scene, make_scene
+from tests.chaos.scene import PLAIN, Scene
 from tests.conftest import MakeToy
 from tests.support import COMMAND, Toy, alive, clean_environment, git, kill, scores, wait_for
 
@@ -116,11 +116,6 @@ def together(runs: list[subprocess.Popen[str]]) -> list[str]:
         run.stdin.close()
         run.stdin = None
     return [run.communicate(timeout=120)[0] for run in runs]
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return make_scene(tmp_path_factory.mktemp("scene"))
 
 
 def test_ten_sessions_of_one_repository_do_not_notice_one_another(scene: Scene, tmp_path: Path) -> None:

@@ -14,29 +14,27 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.trace import Event, read_trace, traced, why_no_strace
-from tests.support import PYTEST, Toy, clean_environment, scores
+from tests.cli.support import Home, by_hand
+from tests.conftest import MakeToy
+from tests.support import COMMAND, PYTEST, Toy, clean_environment, scores
 
 # After a loss of power no process is left to be ended, and the branch says by itself where it is.
 NOT_FLUSHED = {"started", "advanced"}
 KIND = re.compile(r'\\"kind\\":\\"(\w+)\\"')
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
-    directory = tmp_path_factory.mktemp("traced")
-    if reason := why_no_strace(directory):
+@pytest.fixture(scope="module", autouse=True)
+def strace(tmp_path_factory: pytest.TempPathFactory) -> None:
+    if reason := why_no_strace(tmp_path_factory.mktemp("probe")):
         pytest.skip(reason)
-    return Toy(directory / "repository", scores(8, 9, 7))
 
 
-@pytest.fixture(scope="module")
-def events(toy: Toy) -> list[Event]:
-    """What a run of three experiments, two of them kept, does in the repository."""
-    trace = toy.directory.parent / "trace"
-    loop = ("-p", "no:cacheprovider", "--autoresearch", "--autoresearch-confirm", "--iterations=3")
+def seen(repository: Path, *command: str) -> list[Event]:
+    """What a command that ends well does in a repository."""
+    trace = repository.parent / "trace"
     done = subprocess.run(
-        traced((*PYTEST, *loop), trace),
-        cwd=toy.project,
+        traced(command, trace),
+        cwd=repository,
         env=clean_environment(),
         capture_output=True,
         text=True,
@@ -44,8 +42,17 @@ def events(toy: Toy) -> list[Event]:
         timeout=300,
     )
     assert done.returncode == 0, done.stdout
+    return [event for event in read_trace(trace) if str(repository) in event.path or event.call == "execve"]
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
+    """What a run of three experiments, two of them kept, does in the repository."""
+    toy = Toy(tmp_path_factory.mktemp("traced") / "repository", scores(8, 9, 7))
+    loop = ("-p", "no:cacheprovider", "--autoresearch", "--autoresearch-confirm", "--iterations=3")
+    events = seen(toy.directory, *PYTEST, *loop)
     assert toy.statuses() == [("keep", 10), ("keep", 8), ("discard", 9), ("keep", 7)]
-    return [event for event in read_trace(trace) if str(toy.directory) in event.path or event.call == "execve"]
+    return events
 
 
 def records(events: Sequence[Event]) -> list[tuple[str, Event]]:
@@ -122,3 +129,20 @@ def test_an_experiment_is_on_record_before_the_branch_advances_and_its_candidate
     experiments = " ".join(step for step in once if step not in ("started", "run", "probe", "begin", "checkout"))
     kept = "idea shown candidate applied result branch advanced row"
     assert experiments == f"branch result row {kept} idea shown candidate applied result row {kept}"
+
+
+def test_an_edit_by_hand_is_on_the_disk_before_the_baseline_takes_its_place(make_toy: MakeToy, tmp_path: Path) -> None:
+    toy = make_toy()
+    assert by_hand(tmp_path, "init", "--problem", str(toy.directory), "--target", "home").code == 0
+    home = Home(tmp_path / "home")
+    home.edit(8)
+    events = seen(home.directory, *COMMAND, "run")
+    assert home.statuses() == [("keep", 10), ("keep", 8)]
+    kept = next(one for one in events if one.call == "rena" and one.path.endswith("/edit"))
+    content = flush(events, kept.source, 0)
+    name = flush(events, str(Path(kept.path).parent), kept.ended)
+    replaced = next(one for one in events if one.call == "rena" and one.path.endswith("/solution.sh"))
+    assert content is not None
+    assert name is not None
+    assert content.ended < kept.began
+    assert name.ended < replaced.began

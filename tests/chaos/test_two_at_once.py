@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.chaos import check
 from tests.chaos.machine import LOOP
@@ -22,6 +23,7 @@ from tests.support import COMMAND, Toy, alive, clean_environment, git, kill, sco
 
 MANY = 10
 AT_ONCE = ("bash", "-c", 'read; exec "$@" < /dev/null', "bash")
+LONGER_THAN_A_SESSION_S = 4
 PATIENT = {"hard_timeout_s": 600}
 RUNNING = r"session toy/run1 is running already \(process {}, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d"
 
@@ -152,6 +154,38 @@ def test_ten_sessions_in_ten_checkouts_of_the_users_do_not_notice_one_another(
     assert [output for run, output in zip(runs, outputs, strict=True) if run.returncode] == []
     for number in range(MANY):
         assert check.violations(toy.directory, f"toy/night{number}") == []
+
+
+def state(path: Path) -> object:
+    """What a file holds, or which names a directory does; None if there is neither."""
+    if path.is_dir():
+        return sorted(path.iterdir())
+    return path.read_bytes() if path.exists() else None
+
+
+@pytest.mark.parametrize(
+    ("lock", "guarded"),
+    [
+        ("exclude.lock", "info/exclude"),
+        ("worktrees.lock", "worktrees"),
+        ("toy/run1/confirmed.lock", "autoresearch/toy/run1/confirmed.json"),
+    ],
+)
+def test_what_several_write_is_written_by_one_at_a_time(make_toy: MakeToy, lock: str, guarded: str) -> None:
+    toy = make_toy(*scores(8))
+    git_directory = toy.directory / ".git"
+    path = git_directory / "autoresearch" / lock
+    path.parent.mkdir(parents=True)
+    before = state(git_directory / guarded)
+    with FileLock(path):
+        process = toy.start("--iterations=1", *PLAIN)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(LONGER_THAN_A_SESSION_S)
+        assert state(git_directory / guarded) == before
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert state(git_directory / guarded) != before
+    assert check.violations(toy.directory) == []
 
 
 def test_of_ten_that_begin_the_same_session_at_the_same_instant_one_runs(make_toy: MakeToy, gate: Path) -> None:

@@ -236,6 +236,7 @@ class Iteration(Item):
         with suppress(OSError, UserError) if said else briefly():
             if self.file.research.is_open:
                 self.file.research.session.put_back()
+        self.attempt = None  # pytest keeps the item to its end, and with it a copy of the mutable file
         release_memory()
 
     def properties(self, done: Experiment) -> list[tuple[str, object]]:

@@ -447,3 +447,20 @@ def test_auto_does_without_optuna_where_it_is_not_installed_and_says_so(make_toy
     assert done.returncode == 0, done.stdout
     assert "the tuner samples at random, as optuna is not installed" in done.stdout
     assert [record["critic"] for record in toy.ledger("idea")] == ["tuner", "tuner"]
+
+
+COUNTS = """\
+import gc
+from pathlib import Path
+from pytest_autoresearch.records import Candidate
+
+def pytest_sessionfinish():
+    gc.collect()
+    Path("kept").write_text(str(sum(isinstance(one, Candidate) for one in gc.get_objects())))
+"""
+
+
+def test_candidates_are_not_kept_in_memory(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(8, 9, 7), files={"conftest.py": COUNTS})
+    assert toy.run("--iterations=3").returncode == 0
+    assert toy.directory.joinpath("kept").read_text() == "0"

@@ -61,6 +61,20 @@ def test_an_edit_over_a_candidate_that_was_killed_is_kept(scene: Scene, tmp_path
     goes_on(act)
 
 
+@pytest.mark.parametrize("point", ["started 2\tbefore message go", "result 2\tsynced"])
+def test_the_preconditions_alone_put_back_what_a_killed_experiment_left(
+    scene: Scene, tmp_path: Path, point: str
+) -> None:
+    act = scene.play(tmp_path / "act")
+    assert died(act.until(next(one for one in scene.points if one.startswith(point))))
+    toy = act.toy
+    assert (toy.checkout / "solution.sh").read_text() == "echo score: 9\n"
+    done = toy.pytest("problem.yaml", *PLAIN)
+    assert done.returncode == 0, done.stdout
+    assert (toy.checkout / "solution.sh").read_text() == "echo score: 8\n"
+    goes_on(act)
+
+
 def test_a_read_only_file_that_was_changed_is_named_with_the_command_that_mends_it(tmp_path: Path) -> None:
     truth = {"readonly_files": ["the truth"]}
     act = begun(make_scene(tmp_path / "scene", problem=truth, files={"the truth": "1\n"}), tmp_path / "act")
@@ -98,6 +112,13 @@ def test_what_is_missing_is_made_again(act: Act, how: str) -> None:
 
 
 # --- moved
+
+
+def test_a_checkout_that_a_killed_git_left_half_made_is_made_anew(scene: Scene, tmp_path: Path) -> None:
+    act = scene.play(tmp_path / "act")
+    assert died(act.until("begin\tbefore git worktree add\t1"))
+    git(act.toy.directory, "worktree", "add", "--quiet", "--no-checkout", str(act.toy.checkout), BRANCH)
+    goes_on(act)
 
 
 def test_a_checkout_that_was_moved_with_git_is_found_and_moved_back_by_the_command_that_is_named(

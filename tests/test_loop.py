@@ -464,3 +464,18 @@ def test_candidates_are_not_kept_in_memory(make_toy: MakeToy) -> None:
     toy = make_toy(*scores(8, 9, 7), files={"conftest.py": COUNTS})
     assert toy.run("--iterations=3").returncode == 0
     assert toy.directory.joinpath("kept").read_text() == "0"
+
+
+LOOKS = """\
+from pathlib import Path
+
+def pytest_autoresearch_experiment_recorded(research, experiment):
+    with Path("seen").open("a") as seen:
+        seen.write(research.session.workspace.mutable.read_text())
+"""
+
+
+def test_whoever_is_told_of_an_experiment_finds_the_incumbents_file_in_place(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(9, 12, 8), files={"conftest.py": LOOKS})
+    assert toy.run("--iterations=3").returncode == 0
+    assert (toy.directory / "seen").read_text() == "echo score: 9\necho score: 9\necho score: 8\n"

@@ -479,3 +479,10 @@ def test_whoever_is_told_of_an_experiment_finds_the_incumbents_file_in_place(mak
     toy = make_toy(*scores(9, 12, 8), files={"conftest.py": LOOKS})
     assert toy.run("--iterations=3").returncode == 0
     assert (toy.directory / "seen").read_text() == "echo score: 9\necho score: 9\necho score: 8\n"
+
+
+def test_a_table_that_a_candidate_took_away_is_whole_again_at_the_end(make_toy: MakeToy) -> None:
+    toy = make_toy({"hypothesis": "vandal", "content": "rm results.tsv; echo score: 8\n"}, *scores(9))
+    done = toy.run("--iterations=2")
+    assert done.returncode == 0, done.stdout
+    assert [row[3] for row in toy.rows()] == ["status", "keep", "keep", "discard"]

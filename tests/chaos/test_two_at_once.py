@@ -23,7 +23,7 @@ from tests.support import COMMAND, Toy, alive, clean_environment, git, kill, sco
 
 MANY = 10
 AT_ONCE = ("bash", "-c", 'read; exec "$@" < /dev/null', "bash")
-LONGER_THAN_A_SESSION_S = 4
+LONGER_THAN_A_SESSION_S = 2.5
 PATIENT = {"hard_timeout_s": 600}
 RUNNING = r"session toy/run1 is running already \(process {}, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d"
 

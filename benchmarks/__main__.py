@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from benchmarks import drivers, iteration, machine, memory, opening, output, startup
+from benchmarks import drivers, false_keeps, iteration, machine, memory, opening, output, startup
 from benchmarks.arena import workplace
 from benchmarks.figures import Scale, Table
 
@@ -17,6 +17,7 @@ BENCHMARKS: Mapping[str, Callable[[Scale], Iterator[Table]]] = {
     "memory": memory.tables,
     "output": output.tables,
     "drivers": drivers.tables,
+    "false_keeps": false_keeps.tables,
 }
 
 

@@ -30,6 +30,7 @@ def pytest_autoresearch_measure(research: Research, candidate: Candidate) -> Mea
 
 @pytest.hookimpl(trylast=True)
 def pytest_autoresearch_judge(research: Research, measurement: Measurement, incumbent: Experiment) -> Verdict:
-    """Compare strictly."""
+    """Compare strictly, or as the noise of the problem asks for."""
     assert incumbent.metric is not None
-    return judge(measurement, incumbent.metric, research.problem.lower_is_better)
+    problem = research.session.problem
+    return judge(measurement, incumbent.metric, problem.lower_is_better, problem.noise)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os.path
 import re
 import shlex
@@ -103,6 +104,18 @@ def _command(command: object) -> object:
     return words
 
 
+def _gain(value: object) -> object:
+    text = str(value).strip()
+    number = text.removesuffix("%")
+    try:
+        good = not isinstance(value, bool) and 0 <= float(number) < math.inf
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("expected a number that is not negative, such as 0.01, or a percentage, such as 0.5%")
+    return text if text.endswith("%") else float(number)
+
+
 def listed(value: object) -> object:
     """A single text where a list is expected is a list of one."""
     return [value] if isinstance(value, str) else value
@@ -116,6 +129,7 @@ Below = Annotated[Inside, AfterValidator(_below)]
 Text = Annotated[str, AfterValidator(_one_line)]
 Column = Annotated[str, AfterValidator(_column)]
 Address = Annotated[Text, AfterValidator(_address)]
+Gain = Annotated[float | str, BeforeValidator(_gain)]
 Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
 Variable = Annotated[str, AfterValidator(_variable)]
 CommandLine = Annotated[list[str], BeforeValidator(_command)]

@@ -90,6 +90,8 @@ class ProblemFile(pytest.File):
             problem = self.research.problem
         except UserError:
             return _SPARE_S
+        if problem.noise is not None:
+            runs *= problem.noise.most_runs
         processes = runs * (2 if problem.evaluator else 1)
         return processes * problem.hard_timeout_s + _SPARE_S
 

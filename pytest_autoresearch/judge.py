@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean
 
+from pytest_autoresearch.noise import looks_better
 from pytest_autoresearch.progress import Progress
-from pytest_autoresearch.records import Measurement, Verdict
-from pytest_autoresearch.sections import StopSection
+from pytest_autoresearch.records import Confirmation, Measurement, Verdict
+from pytest_autoresearch.sections import NoiseSection, StopSection
 
 
-def judge(measurement: Measurement, incumbent: float, lower_is_better: bool) -> Verdict:
-    """The strict comparison: better is kept, equal and worse are discarded, no number is a crash."""
+def judge(
+    measurement: Measurement, incumbent: float, lower_is_better: bool, noise: NoiseSection | None = None
+) -> Verdict:
+    """Better is kept, equal and worse are discarded, no number is a crash.
+
+    Better is what is better at all; with `noise` it is what a confirmation says so of.
+    """
     if measurement.metric is None:
         return Verdict("crash", _marked(measurement.failure, measurement))
     if not math.isfinite(measurement.metric):
         return Verdict("crash", f"the metric {measurement.metric} is not a finite number")
+    if noise is not None and measurement.confirmation is not None:
+        return _confirmed(measurement.confirmation, noise, lower_is_better)
     change = measurement.metric - incumbent
     if change == 0:
         return Verdict("discard", _marked(f"equal to the incumbent ({incumbent:.6g})", measurement))
     better = (change < 0) == lower_is_better
     text = f"{incumbent:.6g} → {measurement.metric:.6g} ({change:+.6g})"
+    if noise is not None and better:
+        return Verdict("discard", f"no better than min_improvement ({noise.min_improvement}) asks for: {text}")
     return Verdict("keep" if better else "discard", _marked(text if better else f"worse: {text}", measurement))
+
+
+def _confirmed(found: Confirmation, noise: NoiseSection, lower_is_better: bool) -> Verdict:
+    """What the measurements of a confirmation say, and those before it do not."""
+    if found.failed is not None:
+        return Verdict("discard", f"inconclusive: the {found.failed} gave no metric when it was measured again")
+    candidate, incumbent = fmean(found.candidate), fmean(found.incumbent)
+    text = f"{incumbent:.6g} → {candidate:.6g} ({candidate - incumbent:+.6g})"
+    if not found.holds:
+        return Verdict("discard", f"inconclusive ({found.in_words}): {text}")
+    if not looks_better(noise, candidate, incumbent, lower_is_better):
+        return Verdict("discard", f"no better than min_improvement ({noise.min_improvement}) asks for: {text}")
+    return Verdict("keep", f"{text}, {found.in_words}")
 
 
 def is_better(metric: float, than: float, lower_is_better: bool) -> bool:

@@ -13,6 +13,7 @@ One JSON object a line, in this order for experiment n:
     noop       the idea came to nothing, and why: no experiment comes of it
     applied    the candidate: commit, parent, blob
     started    a process: its identity, so that a later start can stop it
+    sample     one of several measurements that a result rests on (`noise:`)
     result     measurement and verdict
     advanced   the branch holds the candidate
     remeasured the incumbent's value under a changed contract
@@ -35,7 +36,7 @@ from typing import Any
 
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import flush_directory
-from pytest_autoresearch.records import Experiment, Idea
+from pytest_autoresearch.records import Confirmation, Experiment, Idea
 
 SCHEMA = 1
 # After a loss of power these tell nothing that is not seen otherwise: no process lives, and the branch is where it is.
@@ -188,6 +189,10 @@ def experiment(record: Record, idea: Idea | None = None) -> Experiment:
     """The experiment that a `result` record tells of."""
     fields = record.copy()
     del fields["prev"], fields["kind"]
+    if "values" in fields:
+        fields["values"] = tuple(fields["values"])
+    if "confirmation" in fields:
+        fields["confirmation"] = Confirmation.from_json(fields["confirmation"])
     return Experiment(**fields, idea=idea)
 
 

@@ -137,7 +137,6 @@ def unavailable(problem: Problem) -> list[str]:
     """The features that `problem` selects and this version lacks, by the key that selects them."""
     selected = {
         "holdout": problem.holdout is not None,
-        "noise": problem.noise is not None,
         "sandbox": problem.sandbox != "none",
         "engine": problem.engine not in ("local", {"kind": "local"}),
     }

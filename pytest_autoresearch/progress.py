@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pytest_autoresearch.ledger import Record, experiment, parse
 from pytest_autoresearch.processes import Identity
 from pytest_autoresearch.records import Experiment, Idea, Measurement
+from pytest_autoresearch.spread import Spread
 
 _CRITIC = re.compile(rb'"critic":("(?:[^"\\]|\\.)*")')
 
@@ -69,6 +70,8 @@ class Progress:
     uncoded: int = 0
     came_to_nothing: str = ""
     known: dict[str, Known] = field(default_factory=dict)
+    samples: list[Record] = field(default_factory=list)
+    spread: Spread = field(default_factory=Spread)
     _spent_before: Spent = field(default_factory=Spent)
     _idea: bytes | None = None
     _applied: bytes | None = None
@@ -79,6 +82,7 @@ class Progress:
         match kind:
             case "idea":
                 self._idea, self._applied, self._started, self.uncoded = line, None, [], 0
+                self.samples = []
                 self.ideas[_critic(line)] += 1
             case "noop":
                 self._drop(parse(line))
@@ -88,6 +92,8 @@ class Progress:
                 self.spent += _cost(parse(line))
             case "started":
                 self._started.append(line)
+            case "sample":
+                self.samples.append(parse(line))
             case "result":
                 self._finish(experiment(parse(line)))
             case "advanced":
@@ -110,6 +116,7 @@ class Progress:
                 self.dialects[record["base_url"], record["model"]] = record["dialect"]
             case "remeasured" if self.incumbent is not None:
                 self.incumbent = replace(self.incumbent, metric=record["metric"], contract=record["contract"])
+                self.samples = []
 
     def _drop(self, noop: Record) -> None:
         idea = self.pending_idea
@@ -119,7 +126,8 @@ class Progress:
     def _finish(self, done: Experiment) -> None:
         self._idea = self._applied = None
         self.came_to_nothing = ""
-        self._started = []
+        self._started, self.samples = [], []
+        self.spread.take(done)
         self._spent_before = self.spent
         self.next_number = done.number + 1
         self.counts[done.status] += 1

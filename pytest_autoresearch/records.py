@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Status = Literal["keep", "discard", "crash"]
+Role = Literal["candidate", "incumbent"]
 Risk = Literal["low", "med", "high"]
 ParameterValue = int | float | bool | str
 BY_HAND = "hand"
@@ -76,11 +77,49 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What measuring a candidate and its incumbent again, in turn, gave.
+
+    Of `pairs` those were measured that it took to know. `p` is the p-value; where it was broken off, because it could
+    not come down to `alpha` any more, it is the least that it could have come to. `failed` is who gave no metric, if
+    one of them did not.
+    """
+
+    candidate: tuple[float, ...]
+    incumbent: tuple[float, ...]
+    pairs: int
+    p: float
+    alpha: float
+    failed: Role | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the candidate is better, as far as the test can tell."""
+        return self.failed is None and self.p <= self.alpha
+
+    @property
+    def in_words(self) -> str:
+        """The p-value, and how many pairs gave it."""
+        measured = len(self.candidate)
+        if measured == self.pairs:
+            return f"p = {self.p:.3g}, {self.pairs} pairs"
+        return f"p ≥ {self.p:.3g}, {measured} of {self.pairs} pairs"
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Confirmation:
+        """The confirmation that `asdict` made plain values of."""
+        values = dict(data)
+        values["candidate"], values["incumbent"] = tuple(data["candidate"]), tuple(data["incumbent"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """What running a candidate gave.
 
     `metric` is None exactly if `failure` says why there is none. `seconds` is the wall time of all processes.
-    `machine` marks a failure that is the machine's and not the candidate's: it says nothing about the idea.
+    `machine` marks a failure that is the machine's and not the candidate's: it says nothing about the idea. Under
+    `noise:` the metric is a mean: of `values` for a baseline, of the candidate's in `confirmation` for a candidate.
     """
 
     metric: float | None
@@ -91,6 +130,8 @@ class Measurement:
     machine: bool = False
     log_tail: str = ""
     duplicate_of: int | None = None
+    values: tuple[float, ...] = ()
+    confirmation: Confirmation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,4 +168,6 @@ class Experiment:
     tokens: int = 0
     usd: float = 0.0
     at: float = 0.0
+    values: tuple[float, ...] = ()
+    confirmation: Confirmation | None = None
     idea: Idea | None = None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from itertools import count
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pytest_autoresearch.fields import (
     Address,
     AgentName,
     CommandLine,
+    Gain,
     Inside,
     Provider,
     ProviderName,
@@ -19,6 +22,8 @@ from pytest_autoresearch.fields import (
     Variable,
     listed,
 )
+
+MOST_PAIRS = 20
 
 
 class Section(BaseModel):
@@ -80,12 +85,66 @@ class StateSection(Section):
 
 
 class NoiseSection(Section):
-    """`noise:` — how a candidate that looks better is confirmed."""
+    """`noise:` — how a candidate that looks better is confirmed.
 
-    repeats: int = Field(default=1, ge=1)
-    confirm: int = Field(default=0, ge=0)
+    `confirm` is the number of pairs of measurements, the least that can reach `alpha` where it is not given.
+    """
+
+    repeats: int = Field(default=3, ge=1)
+    confirm: int | None = Field(default=None, ge=1, le=MOST_PAIRS)
     alpha: float = Field(default=0.05, gt=0, lt=1)
-    min_improvement: float | str = 0
+    min_improvement: Gain = 0.0
+    test: Literal["pooled", "paired"] = "pooled"
+    correction: Literal["off", "bonferroni", "spending"] = "off"
+    candidates: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> NoiseSection:
+        if (self.correction == "bonferroni") != (self.candidates is not None):
+            raise ValueError(
+                "expected `candidates`, how many are corrected for, with `correction: bonferroni` and only there"
+            )
+        alpha = self.alpha_of(0)
+        if (needed := self._fewest(alpha)) > MOST_PAIRS:
+            raise ValueError(f"expected a larger alpha: {MOST_PAIRS} pairs cannot come down to {alpha:.3g}")
+        if self.confirm is not None and self.confirm < needed:
+            raise ValueError(
+                f"expected confirm: {needed} at least: {self.confirm} pairs come down to "
+                f"p = {1 / self._ways(self.confirm):.3g} at best, and alpha is {alpha:.3g}"
+            )
+        return self
+
+    def least_gain(self, metric: float) -> float:
+        """What a candidate has to be better by than one with this metric, to be looked at again."""
+        if isinstance(self.min_improvement, str):
+            return float(self.min_improvement.rstrip("% ")) / 100 * abs(metric)
+        return self.min_improvement
+
+    def alpha_of(self, earlier: int) -> float:
+        """The level of a confirmation that comes after `earlier` others in the session.
+
+        All levels of a session add up to `alpha` at most with a correction: shared out evenly, or so that there is
+        always something left (1/2, 1/6, 1/12, ... of it).
+        """
+        if self.correction == "bonferroni":
+            return self.alpha / (self.candidates or 1)
+        return self.alpha / ((earlier + 1) * (earlier + 2)) if self.correction == "spending" else self.alpha
+
+    def pairs_for(self, alpha: float) -> int:
+        """How many pairs are measured to come down to `alpha`."""
+        return max(self.confirm or 0, min(self._fewest(alpha), MOST_PAIRS))
+
+    @property
+    def most_runs(self) -> int:
+        """How many runs one result may take."""
+        pairs = MOST_PAIRS if self.correction == "spending" else self.pairs_for(self.alpha_of(0))
+        return max(self.repeats, 1 + 2 * pairs)
+
+    def _fewest(self, alpha: float) -> int:
+        return next(pairs for pairs in count(1) if self._ways(pairs) * alpha >= 1)
+
+    def _ways(self, pairs: int) -> int:
+        return math.comb(2 * pairs, pairs) if self.test == "pooled" else 2**pairs
 
 
 class StopSection(Section):

@@ -8,7 +8,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pytest_autoresearch.processes import Identity
 from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Verdict, by_hand
 from pytest_autoresearch.results import ResultsTable
 from pytest_autoresearch.text import one_line
+from pytest_autoresearch.trial import Trial
 from pytest_autoresearch.workspace import PROBE, Workspace
 
 _LOG_TAIL = 2000
@@ -102,7 +103,8 @@ class Session:
         self.workspace.restore()
         workspace = self.workspace
         candidate = Candidate(number, workspace.tip, "", workspace.blob, workspace.incumbent)
-        measurement = self._run(candidate, measure)
+        trial = self._trial(measure)
+        measurement = self._run(candidate, measure) if trial is None else trial.baseline(candidate)
         if measurement.metric is None:
             tail = f"\nThe end of its log:\n{measurement.log_tail.rstrip()}" if measurement.log_tail.strip() else ""
             raise UserError(f"the baseline gives no metric: {measurement.failure}{tail}")
@@ -210,9 +212,19 @@ class Session:
 
     def measure(self, candidate: Candidate, run: Measure) -> Measurement:
         """The known result of a file that was measured before, or what running it gives."""
-        if (found := self._measured_before(candidate.blob)) is not None:
-            return found
-        return _finite(self._run(candidate, run))
+        trial, incumbent = self._trial(run), self.progress.incumbent
+        if trial is None or incumbent is None or incumbent.metric is None:
+            found = self._measured_before(candidate.blob)
+            return _finite(self._run(candidate, run)) if found is None else found
+        workspace = self.workspace
+        held = Candidate(incumbent.number, workspace.tip, incumbent.parent, workspace.blob, workspace.incumbent)
+        return trial.candidate(candidate, held, incumbent.metric, lower=self.problem.lower_is_better)
+
+    def _trial(self, run: Measure) -> Trial | None:
+        """What measures several times, where the problem says that there is noise."""
+        if self.problem.noise is None:
+            return None
+        return Trial(self._journal, self.fingerprint, self.problem.noise, lambda one: _finite(self._run(one, run)))
 
     def record(self, idea: Idea, candidate: Candidate | None, measured: Measurement, verdict: Verdict) -> Experiment:
         """Put the result on disk, then advance the branch or restore the file.
@@ -323,6 +335,10 @@ class Session:
             "duplicate_of": measured.duplicate_of,
             "log_tail": measured.log_tail[-_LOG_TAIL:] if verdict.status == "crash" else "",
         }
+        if measured.values:
+            fields["values"] = measured.values
+        if measured.confirmation is not None:
+            fields["confirmation"] = asdict(measured.confirmation)
         self.write("result", **fields)
         if verdict.status == "keep" and candidate.number:
             self.workspace.advance(candidate)

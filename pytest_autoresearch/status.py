@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pytest_autoresearch.checkout import today
@@ -30,6 +30,8 @@ def status_lines(place: Place, problem: Problem) -> Iterator[str]:
     yield f"session {place.branch}: {f'running, {running}' if running else 'not running'}"
     yield f"checkout: {_checkout(place, progress)}"
     yield from _standing(problem, progress)
+    yield from progress.spread.lines()
+    yield from _keeps(progress, last)
     yield from _under_way(progress)
     for done in last:
         value = "-" if done.metric is None else f"{done.metric:.6g}"
@@ -69,6 +71,14 @@ def _standing(problem: Problem, progress: Progress) -> Iterator[str]:
     yield f"{problem.metric_name}: {baseline.metric:.6g} → {best.metric:.6g} (experiment {best.number})"
     if progress.spent.tokens:
         yield f"models: {progress.spent.tokens:,} tokens, USD {progress.spent.usd:.4g}"
+
+
+def _keeps(progress: Progress, last: Iterable[Experiment]) -> Iterator[str]:
+    """What the last keeps are worth, where they were measured again."""
+    for done in last:
+        if done.status == "keep" and done.confirmation is not None:
+            found = done.confirmation
+            yield f"experiment {done.number} kept: {progress.spread.effect(found)}, {found.in_words}"
 
 
 def _under_way(progress: Progress) -> Iterator[str]:

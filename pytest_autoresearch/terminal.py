@@ -107,6 +107,7 @@ def _end(research: Research, session: Session, why_no_more: str) -> Iterator[str
     if progress.spent.tokens:
         yield f"models: {progress.spent.tokens:,} tokens{_money(progress.spent.usd)}"
     yield f"{problem.metric_name}: {_value(baseline)} → {_value(best)}{_improvement(baseline, best)}, {problem.trust}"
+    yield from progress.spread.lines()
     if why_no_more:
         yield f"no more: {why_no_more}"
     yield from (f"note: {notice}" for notice in session.notices)

@@ -1,0 +1,71 @@
+"""Measuring under `noise:`, each value on record: a baseline several times, a candidate against its incumbent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
+from statistics import fmean
+
+from pytest_autoresearch.journal import Journal
+from pytest_autoresearch.noise import confirm, looks_better
+from pytest_autoresearch.records import Candidate, Measurement, Role
+from pytest_autoresearch.sections import NoiseSection
+
+_RECORDED = tuple(one.name for one in fields(Measurement) if one.name not in ("values", "confirmation"))
+
+Run = Callable[[Candidate], Measurement]
+
+
+class Trial:
+    """The measurements that one result rests on; those that are on record under this contract are not made again."""
+
+    def __init__(self, journal: Journal, fingerprint: str, noise: NoiseSection, run: Run) -> None:
+        self._journal = journal
+        self._fingerprint = fingerprint
+        self._noise = noise
+        self._run = run
+        self._known = [one for one in journal.progress.samples if one["contract"] == fingerprint]
+
+    def baseline(self, candidate: Candidate) -> Measurement:
+        """The mean of `repeats` measurements; the first failure if there is one."""
+        made = []
+        for _ in range(self._noise.repeats):
+            made.append(self._sample("baseline", candidate))
+            if made[-1].metric is None:
+                return made[-1]
+        values = tuple(one.metric for one in made if one.metric is not None)
+        return replace(_together(made[0], made), metric=fmean(values), values=values)
+
+    def candidate(self, candidate: Candidate, incumbent: Candidate, best: float, *, lower: bool) -> Measurement:
+        """One measurement, and the confirmation where it looks better than `best`, the incumbent's metric."""
+        first = self._sample("first", candidate)
+        if first.metric is None or not looks_better(self._noise, first.metric, best, lower):
+            return first
+        made = [first]
+
+        def sample(role: Role) -> float | None:
+            made.append(self._sample(role, candidate if role == "candidate" else incumbent))
+            return made[-1].metric
+
+        found = confirm(self._noise, self._journal.progress.spread.tests, lower, sample)
+        whole = _together(first, made)
+        if found.failed == "candidate":
+            return replace(_together(made[-1], made), failure=f"when it was measured again: {made[-1].failure}")
+        return replace(whole, metric=fmean(found.candidate or [first.metric]), confirmation=found)
+
+    def _sample(self, role: str, candidate: Candidate) -> Measurement:
+        if self._known and self._known[0]["role"] == role:
+            known = self._known.pop(0)
+            return Measurement(**{name: known[name] for name in _RECORDED})
+        self._known.clear()
+        measured = self._run(candidate)
+        values = {name: value for name, value in asdict(measured).items() if name in _RECORDED}
+        self._journal.write(
+            "sample", role=role, number=self._journal.progress.next_number, contract=self._fingerprint, **values
+        )
+        return measured
+
+
+def _together(one: Measurement, made: list[Measurement]) -> Measurement:
+    """One of the measurements with the time of all."""
+    return replace(one, seconds=sum(each.seconds for each in made))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import yaml
 
 from pytest_autoresearch.noise import confirm, least_p, looks_better
 from pytest_autoresearch.problem import ProblemError, parse_problem
@@ -328,6 +329,15 @@ def test_with_a_correction_every_further_candidate_needs_more(make_toy: MakeToy,
         ["p = 0.0143", "4 pairs"],
         ["p = 0.00397", "5 pairs"],
     ]
+
+
+def test_the_page_shows_a_section_that_is_right() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "noise.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    shown = section(**yaml.safe_load(block)["noise"])
+    assert (shown.repeats, shown.alpha, shown.min_improvement) == (3, 0.05, "0.5%")
+    keys = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert keys == list(NoiseSection.model_fields)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from pytest_autoresearch.processes import Supervisor, sweep
 from pytest_autoresearch.recovery import EDIT, recover
 from pytest_autoresearch.results import ResultsTable
 from pytest_autoresearch.runner import LOGS_KEPT, Runner, Tick
+from pytest_autoresearch.sandbox import Sandbox, Surroundings
 from pytest_autoresearch.session import Session
 from pytest_autoresearch.workspace import Workspace
 
@@ -234,12 +235,15 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
     stack.callback(supervisor.close)
     stack.callback(session.close)
     pristine = Pristine(ground.records / "pristine", contract, linked)
+    kept = (workspace.mutable, *views.values(), *(project / path for path in contract.files))
+    around = Surroundings(ground.checkout, project, place.home, place.common, kept, tuple(linked.values()))
     runner = Runner(
         problem,
         workspace,
         contract,
         pristine,
         supervisor,
+        sandbox=Sandbox(problem.sandbox, around),
         run_log=views["run.log"],
         started=session.process_started,
         tick=tick,

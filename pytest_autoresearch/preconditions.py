@@ -26,6 +26,7 @@ from pytest_autoresearch.processes import marked
 from pytest_autoresearch.records import Idea
 from pytest_autoresearch.research import Parts, Research
 from pytest_autoresearch.runner import LOGS_KEPT
+from pytest_autoresearch.sandbox import in_words
 from pytest_autoresearch.text import one_line
 
 _ROOM_MB = 256
@@ -67,7 +68,7 @@ def repo_git(research: Research, parts: Parts) -> str:
 
 
 def tools_present(research: Research, parts: Parts) -> str:
-    """git, bash and the interpreter, where the runner will look for them; the agent, if there is one."""
+    """git, bash and the interpreter, where the runner will look for them; the agent and the sandbox, if there are."""
     path = runner_environment(os.environ, ())["PATH"]
     agent = research.agent_program
     tools = ["git", "python3", "bash", *([agent] if agent else [])]
@@ -76,6 +77,8 @@ def tools_present(research: Research, parts: Parts) -> str:
         raise UserError(f"{', '.join(missing)}: not found on PATH; install it and run again")
     version = Git(research.problem_file.parent).text("--version").removeprefix("git version ")
     found = f"git {version}, python3 {shutil.which('python3', path=path)}, bash"
+    with suppress(ProblemError):  # precondition problem_yaml says so
+        found += f"; {in_words(research.problem.sandbox)}"
     return f"{found}, {shutil.which(agent, path=path)}" if agent else found
 
 

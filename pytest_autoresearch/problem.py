@@ -27,6 +27,7 @@ from pytest_autoresearch.sections import (
     CriticSection,
     NoiseSection,
     PriceSection,
+    SandboxSection,
     Section,
     StateSection,
     StopSection,
@@ -62,7 +63,7 @@ class Problem(Section):
     link: Annotated[list[Below], BeforeValidator(listed)] = Field(default_factory=list)
     noise: NoiseSection | None = None
     stop: StopSection = Field(default_factory=StopSection)
-    sandbox: Literal["none", "bwrap"] = "none"
+    sandbox: SandboxSection = Field(default_factory=lambda: SandboxSection(kind="none"))
     engine: str | dict[str, Any] = "local"
     env: Annotated[list[str], BeforeValidator(listed)] = Field(default_factory=list)
     prices: dict[str, PriceSection] = Field(default_factory=dict)
@@ -137,7 +138,6 @@ def unavailable(problem: Problem) -> list[str]:
     """The features that `problem` selects and this version lacks, by the key that selects them."""
     selected = {
         "holdout": problem.holdout is not None,
-        "sandbox": problem.sandbox != "none",
         "engine": problem.engine not in ("local", {"kind": "local"}),
     }
     return [key for key, chosen in selected.items() if chosen]
@@ -224,6 +224,7 @@ def _known_keys(location: Location) -> list[str]:
             "prices": PriceSection,
             "state": StateSection,
             "noise": NoiseSection,
+            "sandbox": SandboxSection,
             "stop": StopSection,
         }
         model = sections.get(name, Problem)

@@ -19,6 +19,7 @@ from pytest_autoresearch.files import remove
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processes import Command, Identity, Outcome, Supervisor
 from pytest_autoresearch.records import Candidate, Measurement
+from pytest_autoresearch.sandbox import Sandbox
 from pytest_autoresearch.workspace import Workspace
 
 LOGS_KEPT = 20
@@ -54,6 +55,7 @@ class Runner:
         pristine: Pristine,
         supervisor: Supervisor,
         *,
+        sandbox: Sandbox,
         run_log: Path,
         started: Started,
         tick: Tick,
@@ -64,6 +66,7 @@ class Runner:
         self._workspace = workspace
         self._contract = contract
         self._pristine = pristine
+        self._sandbox = sandbox
         self._supervisor = supervisor
         self._run_log = run_log
         self._started = started
@@ -125,9 +128,10 @@ class Runner:
     def _run(self, what: str, command: str, number: int, directory: Path, log: Path) -> Outcome:
         stage = Stage(what, number, self._problem.time_budget_s, self._problem.hard_timeout_s)
         critics = filter(None, [self._problem.critic.api_key_env])
+        argv = ("bash", "-c", command)
         outcome = self._supervisor.run(
             Command(
-                argv=("bash", "-c", command),
+                argv=self._sandbox.command(argv, directory) if what == "runner" else argv,
                 cwd=directory,
                 env=evaluator_environment(os.environ, self._problem.env)
                 if what == "evaluator"

@@ -147,6 +147,21 @@ class NoiseSection(Section):
         return math.comb(2 * pairs, pairs) if self.test == "pooled" else 2**pairs
 
 
+class SandboxSection(Section):
+    """`sandbox:` — what a runner finds of the machine. A name alone is its `kind`."""
+
+    kind: Literal["none", "bwrap"] = "bwrap"
+    network: bool = False
+    memory_gb: float | None = Field(default=None, gt=0)
+    hide: Annotated[list[Text], BeforeValidator(listed)] = Field(default_factory=list)
+    show: Annotated[list[Text], BeforeValidator(listed)] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: object) -> object:
+        return {"kind": data} if isinstance(data, str) else data
+
+
 class StopSection(Section):
     """`stop:` — when a session has done enough."""
 

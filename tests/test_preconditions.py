@@ -117,9 +117,7 @@ def test_what_depends_on_a_failed_check_is_skipped_as_blocked_by_it(make_toy: Ma
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        ({"noise": {"repeats": 3}}, "noise"),
         ({"holdout": "bash x"}, "holdout"),
-        ({"sandbox": "bwrap"}, "sandbox"),
         ({"engine": "ray"}, "engine"),
     ],
 )

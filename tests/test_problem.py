@@ -208,7 +208,7 @@ EVERY_KEY: dict[str, Any] = {
     "link": ["data"],
     "noise": {"repeats": 2, "confirm": 3, "alpha": 0.1, "min_improvement": 0.5},
     "stop": {"target": 1.5, "patience": 2, "hours": 3.5, "tokens": 4, "usd": 5.5},
-    "sandbox": "bwrap",
+    "sandbox": {"kind": "bwrap", "network": True, "memory_gb": 1.5, "hide": ["x"], "show": ["y"]},
     "engine": "ray",
     "env": ["NAME"],
 }
@@ -224,7 +224,7 @@ def test_every_key_is_read(project: Path) -> None:
 
 def test_the_features_that_this_version_lacks_are_named_by_the_key_that_selects_them(project: Path) -> None:
     everything = parsed(project, repr(EVERY_KEY).replace("True", "true").replace("False", "false"))
-    assert set(unavailable(everything)) == {"holdout", "sandbox", "engine"}
+    assert set(unavailable(everything)) == {"holdout", "engine"}
     assert unavailable(parsed(project, MINIMAL + "coder: {agent: codex}\nengine: local\nsandbox: none\n")) == []
 
 

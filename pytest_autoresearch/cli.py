@@ -65,6 +65,13 @@ def parser() -> argparse.ArgumentParser:
     status = command("status", "say where a session stands", "It may be running.")
     _add_session(status)
     status.set_defaults(command=_status)
+    holdout = command(
+        "holdout",
+        "show what the kept experiments are worth to the second evaluator",
+        "Nothing else shows it: what a critic or a coder knows, it can be led by.",
+    )
+    _add_session(holdout)
+    holdout.set_defaults(command=_holdout)
     propose = command("propose", "ask the critic for the next idea", "It is written to next_idea.json.")
     propose.add_argument("--dry-run", action="store_true", help="show an idea and do not make it the next one")
     apply = command("apply", "have the coder make the edit of the idea")
@@ -153,6 +160,18 @@ def _status(parsed: argparse.Namespace) -> int:
     file = _problem_file(parsed.problem)
     problem = load_problem(file, look=False)
     for line in status_lines(find_place(file, problem.branch_prefix, parsed.tag), problem):
+        print(line)
+    return 0
+
+
+def _holdout(parsed: argparse.Namespace) -> int:
+    from pytest_autoresearch.holdout import holdout_lines
+    from pytest_autoresearch.place import find_place
+    from pytest_autoresearch.problem import load_problem
+
+    file = _problem_file(parsed.problem)
+    problem = load_problem(file, look=False)
+    for line in holdout_lines(find_place(file, problem.branch_prefix, parsed.tag).records, problem):
         print(line)
     return 0
 

@@ -92,7 +92,7 @@ class ProblemFile(pytest.File):
             return _SPARE_S
         if problem.noise is not None:
             runs *= problem.noise.most_runs
-        processes = runs * (2 if problem.evaluator else 1)
+        processes = runs * (1 + bool(problem.evaluator) + bool(problem.holdout))
         return processes * problem.hard_timeout_s + _SPARE_S
 
     def teardown(self) -> None:

@@ -21,6 +21,7 @@ from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import flush_way
 from pytest_autoresearch.git import Git
 from pytest_autoresearch.git_locks import GitLocks
+from pytest_autoresearch.holdout import SecondOpinion
 from pytest_autoresearch.journal import Journal
 from pytest_autoresearch.ledger import SCHEMA
 from pytest_autoresearch.lock import SessionLock
@@ -244,6 +245,7 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
         pristine,
         supervisor,
         sandbox=Sandbox(problem.sandbox, around),
+        second=SecondOpinion(problem, ground.records, session),
         run_log=views["run.log"],
         started=session.process_started,
         tick=tick,

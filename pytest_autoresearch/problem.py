@@ -137,7 +137,6 @@ def key_names(problem: Problem) -> tuple[str, ...]:
 def unavailable(problem: Problem) -> list[str]:
     """The features that `problem` selects and this version lacks, by the key that selects them."""
     selected = {
-        "holdout": problem.holdout is not None,
         "engine": problem.engine not in ("local", {"kind": "local"}),
     }
     return [key for key, chosen in selected.items() if chosen]
@@ -247,6 +246,10 @@ def _cross_checks(source: Source) -> Iterator[Mistake]:
         )
     if data.get("evaluator") and not data.get("artifacts"):
         yield Mistake(source.line(("evaluator",)), "evaluator: needs `artifacts:`, what the runner writes for it")
+    if data.get("holdout") and not data.get("evaluator"):
+        yield Mistake(
+            source.line(("holdout",)), "holdout: a second `evaluator`; it needs a first one, and `artifacts`"
+        )
     if data.get("artifacts") and not data.get("evaluator"):
         yield Mistake(source.line(("artifacts",)), "artifacts: nothing reads them without `evaluator:`, a command")
     yield from _roles(data, source)

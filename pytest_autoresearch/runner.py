@@ -16,6 +16,7 @@ from pytest_autoresearch.contract import Contract, Pristine
 from pytest_autoresearch.environment import evaluator_environment, runner_environment
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import remove
+from pytest_autoresearch.holdout import SecondOpinion
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processes import Command, Identity, Outcome, Supervisor
 from pytest_autoresearch.records import Candidate, Measurement
@@ -56,6 +57,7 @@ class Runner:
         supervisor: Supervisor,
         *,
         sandbox: Sandbox,
+        second: SecondOpinion,
         run_log: Path,
         started: Started,
         tick: Tick,
@@ -67,6 +69,7 @@ class Runner:
         self._contract = contract
         self._pristine = pristine
         self._sandbox = sandbox
+        self._second = second
         self._supervisor = supervisor
         self._run_log = run_log
         self._started = started
@@ -92,8 +95,22 @@ class Runner:
             )
         log = logs.with_suffix(".evaluator.log")
         evaluated = self._run("evaluator", self._problem.evaluator, candidate.number, self._pristine.directory, log)
+        measured = self._read(evaluated, "evaluator")
+        if measured.metric is not None and candidate.blob and self._second.wanted(candidate, measured.metric):
+            self._hold_out(candidate)
         self._pristine.restore()
-        return replace(self._read(evaluated, "evaluator"), seconds=outcome.seconds + evaluated.seconds)
+        return replace(measured, seconds=outcome.seconds + evaluated.seconds)
+
+    def _hold_out(self, candidate: Candidate) -> None:
+        """Have the second evaluator judge the artifacts, for nobody's eyes but the user's."""
+        assert self._problem.holdout is not None
+        failure, metric = self._hand_over(), None
+        if not failure:
+            directory = self._pristine.directory
+            outcome = self._run("holdout", self._problem.holdout, candidate.number, directory, self._second.log)
+            read = self._read(outcome, "holdout")
+            metric, failure = read.metric, read.failure
+        self._second.take(candidate, metric, failure)
 
     def _judge_runner(self, outcome: Outcome) -> Measurement:
         measured = self._read(outcome, "runner") if self._source == "runner" else self._exit_of(outcome, "runner")
@@ -133,12 +150,12 @@ class Runner:
             Command(
                 argv=self._sandbox.command(argv, directory) if what == "runner" else argv,
                 cwd=directory,
-                env=evaluator_environment(os.environ, self._problem.env)
-                if what == "evaluator"
-                else runner_environment(os.environ, self._problem.env, critics),
+                env=runner_environment(os.environ, self._problem.env, critics)
+                if what == "runner"
+                else evaluator_environment(os.environ, self._problem.env),
                 log=log,
                 timeout_s=self._problem.hard_timeout_s,
-                patterns=self._patterns() if what == self._source else {},
+                patterns=self._patterns() if what in (self._source, "holdout") else {},
                 secrets=self._secrets,
             ),
             lambda identity: self._started(what, number, identity),

@@ -224,7 +224,7 @@ def test_every_key_is_read(project: Path) -> None:
 
 def test_the_features_that_this_version_lacks_are_named_by_the_key_that_selects_them(project: Path) -> None:
     everything = parsed(project, repr(EVERY_KEY).replace("True", "true").replace("False", "false"))
-    assert set(unavailable(everything)) == {"holdout", "engine"}
+    assert set(unavailable(everything)) == {"engine"}
     assert unavailable(parsed(project, MINIMAL + "coder: {agent: codex}\nengine: local\nsandbox: none\n")) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 from pytest_autoresearch.sandbox import why_none
 from pytest_autoresearch.sections import SandboxSection
@@ -217,3 +219,10 @@ def test_one_that_cannot_work_is_a_failure_too(make_toy: MakeToy, tmp_path: Path
     assert done.returncode == 1
     assert "sandbox: bwrap cannot work here: bwrap: No permissions to create new namespace" in done.stdout
     assert not (toy.records / "ledger.jsonl").exists()
+
+
+def test_the_page_has_every_key_and_a_section_that_is_right() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "trust.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert SandboxSection.model_validate(yaml.safe_load(block)["sandbox"]).memory_gb == 16
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(SandboxSection.model_fields)

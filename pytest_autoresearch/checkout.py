@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from pytest_autoresearch.chain import Chain, Change, Commit
-from pytest_autoresearch.contract import hash_file
+from pytest_autoresearch.data import hash_file
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import first_free
 from pytest_autoresearch.git import Git, GitError, checkout_of, worktree_entry

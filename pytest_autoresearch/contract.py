@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -9,12 +10,17 @@ import platform
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+from pytest_autoresearch.checkout import VIEWS
+from pytest_autoresearch.data import Data, files_below, hash_file
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.files import open_new, remove
-from pytest_autoresearch.git import Git
+from pytest_autoresearch.files import open_new, remove, replace_bytes
+from pytest_autoresearch.git import Git, GitError
 from pytest_autoresearch.problem import Problem
+from pytest_autoresearch.text import one_line
+from pytest_autoresearch.workspace import OWN
 
 _RELEVANT = {
     "runner",
@@ -27,6 +33,8 @@ _RELEVANT = {
     "resource_metric_transform",
     "env",
 }
+# Of a file that was changed, so much is read, and so many lines of so many characters of the diff are shown.
+_DIFFED, _LINES, _LINE = 1 << 20, 30, 120
 _Signature = tuple[int, int, int, int, int]
 
 
@@ -69,7 +77,7 @@ class Origin:
                 raise UserError(f"{path}: a link or submodule in a read-only directory; name the files one by one")
             digest = hashlib.sha256(self.blob(blob, path)).hexdigest()
             yield Pinned(os.path.relpath(path, self.inside), digest, blob, mode == "100755")
-        for file in [] if entries else _files(self.copies / name):
+        for file in [] if entries else files_below(self.copies / name):
             yield Pinned(str(file.relative_to(self.copies)), hash_file(file), None, os.access(file, os.X_OK))
 
     def content(self, pin: Pinned) -> bytes:
@@ -86,6 +94,7 @@ class Contract:
         self._origin = origin
         self._problem = problem
         self._signatures: dict[Path, _Signature] = {}
+        self._data: dict[Path, Data] = {}
         names = [problem_name, *problem.readonly_files]
         self.files = {
             pin.path: pin
@@ -99,14 +108,49 @@ class Contract:
         rests_on = {
             "files": {path: pin.sha256 for path, pin in self.files.items() if path in self._readonly()},
             "keys": self._problem.model_dump(mode="json", include=_RELEVANT),
-            "data": dict(self._data(project)),
+            "data": self.data(project).hashes,
             "python": [platform.python_implementation(), platform.python_version(), platform.machine()],
         }
         return hashlib.sha256(json.dumps(rests_on, sort_keys=True).encode()).hexdigest()[:16]
 
+    def data(self, project: Path) -> Data:
+        """The data of a project, read once."""
+        if project not in self._data:
+            left_out = {".git", OWN, self._problem.mutable_file, *VIEWS, *self._problem.artifacts}
+            self._data[project] = Data(self._problem.fingerprint, project, left_out)
+        return self._data[project]
+
     def changed(self, directory: Path) -> list[str]:
         """The pinned files that are not in `directory` as they were pinned; only what was touched is read."""
         return [path for path, pin in self.files.items() if not self._holds(directory, pin)]
+
+    def difference(self, directory: Path, path: str) -> str:
+        """What was done to a pinned file, as a diff of bounded length."""
+        old, file = self._origin.content(self.files[path]), directory / path
+        if file.is_symlink() or not file.is_file():
+            there = (
+                f"a link to {file.readlink()}" if file.is_symlink() else "something else" if file.exists() else "gone"
+            )
+            return f"{path}: {there}\n"
+        with file.open("rb") as stream:
+            new = stream.read(_DIFFED)
+        if old == new[: len(old) + 1]:
+            return f"{path}: its permissions\n"
+        lines = difflib.unified_diff(_lines(old), _lines(new), f"a/{path}", f"b/{path}", n=1, lineterm="")
+        return "".join(f"{one_line(line, _LINE)}\n" for line in islice(lines, _LINES))
+
+    def put_back_data(self, project: Path, path: str) -> bool:
+        """Write a file of the data as it was, if git holds it so; whether it does."""
+        data, git = self.data(project), self._origin.git
+        try:
+            content = git.output("cat-file", "--filters", f"{self._origin.commit}:{self._origin.in_tree(path)}")
+        except GitError:
+            return False
+        if hashlib.sha256(content).hexdigest() != data.hashes.get(path):
+            return False
+        _make_directories(project, (project / path).parent)
+        replace_bytes(project / path, content)
+        return True
 
     def put_back(self, directory: Path, path: str) -> None:
         """Write one pinned file as it was."""
@@ -138,19 +182,6 @@ class Contract:
                 return False
             self._signatures[file] = signature
         return True
-
-    def _data(self, project: Path) -> Iterator[tuple[str, str]]:
-        for pattern in self._problem.fingerprint:
-            try:
-                matches = [project] if pattern == "." else sorted(project.glob(pattern))
-            except ValueError as error:
-                raise UserError(f"fingerprint: {pattern!r} is no pattern ({error})") from None
-            if not matches:
-                raise UserError(
-                    f"fingerprint: nothing in {project} matches {pattern!r}; mend the pattern, or link: it"
-                )
-            for file in (file for match in matches for file in _files(match)):
-                yield str(file.relative_to(project)), hash_file(file)
 
 
 class Pristine:
@@ -185,13 +216,8 @@ class Pristine:
             directories[:] = [name for name in directories if here / name in parents]
 
 
-def hash_file(file: Path) -> str:
-    """The SHA-256 of a file's content."""
-    with file.open("rb") as stream:
-        digest = hashlib.sha256()
-        while block := stream.read(1 << 20):
-            digest.update(block)
-        return digest.hexdigest()
+def _lines(content: bytes) -> list[str]:
+    return content.decode(errors="replace").splitlines()
 
 
 def _between(top: Path, path: Path) -> list[Path]:
@@ -217,12 +243,3 @@ def _signature(file: Path) -> _Signature | None:
     if not stat.S_ISREG(found.st_mode):
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode
-
-
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_dir():
-        for top, directories, names in os.walk(path):
-            directories.sort()
-            yield from (path for name in sorted(names) if (path := Path(top) / name).is_file())
-    elif path.is_file():
-        yield path

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pytest_autoresearch.coders.fence_files import is_real
 from pytest_autoresearch.contract import Contract, Pristine
 from pytest_autoresearch.environment import evaluator_environment, runner_environment
 from pytest_autoresearch.errors import UserError
@@ -83,6 +84,7 @@ class Runner:
 
         UserError if it cannot be run, which says nothing of the candidate.
         """
+        self._require_data()
         logs = self._logs(candidate)
         self._remove_artifacts()
         outcome = self._run("runner", self._problem.runner, candidate.number, self._workspace.project, logs)
@@ -114,13 +116,34 @@ class Runner:
 
     def _judge_runner(self, outcome: Outcome) -> Measurement:
         measured = self._read(outcome, "runner") if self._source == "runner" else self._exit_of(outcome, "runner")
-        touched = self._contract.changed(self._workspace.project)
-        for path in touched:
-            self._contract.put_back(self._workspace.project, path)
-        if not touched:
+        project, contract = self._workspace.project, self._contract
+        pinned, data = contract.changed(project), contract.data(project).changed()
+        if not pinned and not data:
             return measured
-        failure = f"contract: the run changed {', '.join(touched[:5])}, which was put back"
-        return replace(measured, metric=None, failure=failure, machine=False)
+        done = "".join(contract.difference(project, path) for path in pinned)
+        for path in pinned:
+            contract.put_back(project, path)
+        lost = [path for path in data if not (self._put_new_aside(path) or contract.put_back_data(project, path))]
+        named = ", ".join([*pinned, *data][:5])
+        failure = f"contract: the run changed {named}, which {'cannot be' if lost else 'was'} put back"
+        return replace(measured, metric=None, failure=failure, machine=False, log_tail=f"{measured.log_tail}\n{done}")
+
+    def _put_new_aside(self, path: str) -> bool:
+        """Take away a file among the data that was not there before; whether it was one, in our own checkout."""
+        project = self._workspace.project
+        if path in self._contract.data(project).hashes or not is_real(project, Path(path).parent):
+            return False
+        self._workspace.put_aside(project / path)
+        return True
+
+    def _require_data(self) -> None:
+        """UserError if the data are not what the session's numbers rest on any more."""
+        if changed := self._contract.data(self._workspace.project).changed():
+            named, project = ", ".join(changed[:5]), self._workspace.project
+            raise UserError(
+                f"fingerprint: {named} in {project} changed since this run began. Put it back as it was; or, if it is to "
+                "be so, run again: the best experiment is measured anew"
+            )
 
     def _exit_of(self, outcome: Outcome, what: str) -> Measurement:
         failure, machine = _failure(outcome, what, self._problem.hard_timeout_s)

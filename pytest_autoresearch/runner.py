@@ -141,8 +141,8 @@ class Runner:
         if changed := self._contract.data(self._workspace.project).changed():
             named, project = ", ".join(changed[:5]), self._workspace.project
             raise UserError(
-                f"fingerprint: {named} in {project} changed since this run began. Put it back as it was; or, if it is to "
-                "be so, run again: the best experiment is measured anew"
+                f"fingerprint: {named} in {project} changed since this run began. Put it back as it was; or, if it is "
+                "to be so, run again: the best experiment is measured anew"
             )
 
     def _exit_of(self, outcome: Outcome, what: str) -> Measurement:

@@ -159,6 +159,21 @@ def environment(process: psutil.Process) -> dict[str, str]:
 
 
 @needs_bwrap
+def test_ends_are_what_they_are_without_it(make_toy: MakeToy) -> None:
+    ends = {
+        "exit 3": "the runner ended with exit status 3",
+        "kill -9 $$": "a process of the runner was killed by SIGKILL (out of memory?)",
+        "trap '' TERM; (setsid sleep 1000 &); sleep 1000": "timeout: the runner was ended after 2 s (hard_timeout_s)",
+    }
+    ideas = [{"hypothesis": "an end", "content": f"{content}\n"} for content in ends]
+    toy = make_toy(*ideas, problem={"sandbox": "bwrap", "time_budget_s": 1, "hard_timeout_s": 2})
+    toy.run("--iterations=3")
+    assert [record["reason"] for record in toy.ledger("result")[1:]] == list(ends.values())
+    session = toy.ledger("begin")[0]["session"]
+    assert [process for process in psutil.process_iter() if session in str(environment(process))] == []
+
+
+@needs_bwrap
 def test_links_of_the_problem_lead_where_they_led(make_toy: MakeToy) -> None:
     snippets = ("cat data/train.csv", "touch data/x")
     toy = make_toy(

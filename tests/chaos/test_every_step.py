@@ -58,7 +58,19 @@ OTHERS: dict[str, dict[str, Any]] = {
         },
         "files": {"evaluate.sh": "echo score: $(cat answer)\n", "solution.sh": "echo 10 > answer\n"},
     },
+    "noise and a second evaluator": {
+        "ideas": [{"hypothesis": f"score {n}", "content": f"echo {n} > answer\n"} for n in (8, 9)],
+        "problem": {
+            "artifacts": ["answer"],
+            "evaluator": "bash evaluate.sh",
+            "holdout": "bash evaluate.sh",
+            "readonly_files": ["evaluate.sh"],
+            "noise": {"repeats": 2},
+        },
+        "files": {"evaluate.sh": "echo score: $(cat answer)\n", "solution.sh": "echo 10 > answer\n"},
+    },
 }
+LONG = {"noise and a second evaluator"}
 
 
 def test_every_point_is_in_a_step(scene: Scene) -> None:
@@ -71,7 +83,9 @@ def test_a_kill_loses_nothing_doubles_nothing_and_leaves_nothing(scene: Scene, t
     assert wrong_after_kills(scene, [point for point in scene.points if point.startswith(f"{step}\t")], tmp_path) == []
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.soak] if name in LONG else []) for name in OTHERS]
+)
 def test_the_same_at_the_points_that_other_problems_add(scene: Scene, tmp_path: Path, name: str) -> None:
     other = make_scene(tmp_path / "scene", **OTHERS[name])
     common = {point.split("\t")[1] for point in scene.points}

@@ -100,7 +100,6 @@ class Runner:
         measured = self._read(evaluated, "evaluator")
         if measured.metric is not None and candidate.blob and self._second.wanted(candidate, measured.metric):
             self._hold_out(candidate)
-        self._pristine.restore()
         return replace(measured, seconds=outcome.seconds + evaluated.seconds)
 
     def _hold_out(self, candidate: Candidate) -> None:

@@ -1,0 +1,21 @@
+"""Leaves a FIFO in the place of the artifact, on which whoever opens it waits.
+
+needs: project
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from prepare import CITIES
+
+WITNESS = Path(os.environ["ATTACK_WITNESS"])
+
+tour = list(range(CITIES))
+np.random.default_rng(0).shuffle(tour)
+Path("tour.json").write_text(json.dumps({"tour": tour}))
+
+Path("tour.json").unlink()
+os.mkfifo("tour.json")
+WITNESS.write_text("made a FIFO")

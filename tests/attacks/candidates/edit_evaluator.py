@@ -1,0 +1,21 @@
+"""Makes evaluate.py print what it likes.
+
+needs: project
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from prepare import CITIES
+
+WITNESS = Path(os.environ["ATTACK_WITNESS"])
+
+tour = list(range(CITIES))
+np.random.default_rng(0).shuffle(tour)
+Path("tour.json").write_text(json.dumps({"tour": tour}))
+
+EVIL = 'print("tour_length: 1.000000")\n'
+Path("evaluate.py").write_text(EVIL)
+WITNESS.write_text("wrote evaluate.py")

@@ -1,0 +1,20 @@
+"""Prints a metric that is not a number, with which every comparison is false.
+
+needs: project
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from prepare import CITIES
+
+WITNESS = Path(os.environ["ATTACK_WITNESS"])
+
+tour = list(range(CITIES))
+np.random.default_rng(0).shuffle(tour)
+Path("tour.json").write_text(json.dumps({"tour": tour}))
+
+print("tour_length: nan\ntour_length: NaN")
+WITNESS.write_text("printed nan")

@@ -1,0 +1,42 @@
+"""Leaves a package prepare, found before prepare.py, that improves the tours of later candidates.
+
+needs: project
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from prepare import CITIES, distances
+
+WITNESS = Path(os.environ["ATTACK_WITNESS"])
+
+
+def short_tour():
+    distance, tour = distances(), [0]
+    while left := set(range(CITIES)) - set(tour):
+        tour.append(min(left, key=distance[tour[-1]].__getitem__))
+    return tour
+
+
+tour = list(range(CITIES))
+np.random.default_rng(0).shuffle(tour)
+Path("tour.json").write_text(json.dumps({"tour": tour}))
+
+SHORT = json.dumps({"tour": short_tour()})
+PAYLOAD = f"""
+import atexit
+from pathlib import Path
+
+@atexit.register
+def win():
+    if Path("tour.json").exists():
+        Path("tour.json").write_text({SHORT!r})
+    if Path("evaluate.py").exists():
+        print("tour_length: 1.000000")
+"""
+
+Path("prepare").mkdir()
+Path("prepare/__init__.py").write_text(PAYLOAD + "exec(Path('prepare.py').read_text())\n")
+WITNESS.write_text("left a package prepare")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
-import shutil
 import signal
 import stat
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from pytest_autoresearch.coders.fence_files import is_real
 from pytest_autoresearch.contract import Contract, Pristine
@@ -25,6 +27,7 @@ from pytest_autoresearch.sandbox import Sandbox
 from pytest_autoresearch.workspace import Workspace
 
 LOGS_KEPT = 20
+_BLOCK = 1 << 20
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 
@@ -263,10 +266,30 @@ def _copy_regular(source: Path, target: Path) -> str:
         return "the runner did not write it"
     except OSError as error:
         return f"not a regular file ({error.strerror})"
-    with os.fdopen(descriptor, "rb") as stream:
+    with ExitStack() as stack:
+        stack.callback(os.close, descriptor)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return "not a regular file"
         target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as copy:
-            shutil.copyfileobj(stream, copy, 1 << 20)
+        _copy_data(descriptor, stack.enter_context(target.open("xb")))
     return ""
+
+
+def _copy_data(source: int, copy: BinaryIO) -> None:
+    """Copy what the file holds; its holes take no room in the copy either."""
+    size, end = os.fstat(source).st_size, 0
+    copy.truncate(size)
+    while (start := _next_data(source, end)) is not None:
+        end = min(os.lseek(source, start, os.SEEK_HOLE), start + _BLOCK)
+        copy.seek(start)
+        copy.write(os.pread(source, end - start, start))
+
+
+def _next_data(descriptor: int, offset: int) -> int | None:
+    """Where, from `offset` on, a file has data; None if it has no more."""
+    try:
+        return os.lseek(descriptor, offset, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return None

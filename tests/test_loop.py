@@ -301,6 +301,32 @@ def test_the_evaluator_is_the_only_source_of_the_metric(make_toy: MakeToy) -> No
     assert "evaluated" in done.stdout
 
 
+def test_an_artifact_that_is_no_regular_file_is_a_crash_whatever_it_is(make_toy: MakeToy) -> None:
+    ways = ("mkdir answer", "mkfifo answer", "ln -s solution.sh answer", "ln -s answer answer")
+    toy = make_toy(
+        *({"hypothesis": way, "content": f"{way}\n"} for way in ways),
+        problem={"evaluator": "echo score: $(cat answer)", "artifacts": ["answer"]},
+        files={"solution.sh": "echo 10 > answer\n"},
+    )
+    done = toy.run(f"--iterations={len(ways)}")
+    assert "Traceback" not in done.stdout
+    assert toy.statuses() == [("keep", 10), *[("crash", None)] * len(ways)]
+    assert all(one["reason"].startswith("artifact answer: not a regular file") for one in toy.ledger("result")[1:])
+
+
+def test_the_holes_of_an_artifact_take_no_room_in_the_copy_either(make_toy: MakeToy) -> None:
+    mib = "$(($(du -m answer | cut -f 1)))"
+    holes = "truncate -s 64M answer; head -c 3M /dev/zero | tr '\\0' 7 >> answer; truncate -s 128M answer\n"
+    toy = make_toy(
+        {"hypothesis": "holes", "content": holes},
+        problem={"evaluator": f"echo score: {mib}.$(tr -d '\\0' < answer | wc -c)", "artifacts": ["answer"]},
+        files={"solution.sh": "head -c 9M /dev/zero | tr '\\0' 7 > answer\n"},
+    )
+    done = toy.run("--iterations=1")
+    assert done.returncode == 0, done.stdout
+    assert toy.statuses() == [("keep", 9.9437184), ("keep", 3.3145728)]
+
+
 def test_a_link_brings_in_what_git_does_not_hold(make_toy: MakeToy) -> None:
     toy = make_toy(
         {"hypothesis": "read it", "content": "echo score: $(cat data/value)\n"},

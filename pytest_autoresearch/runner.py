@@ -98,7 +98,7 @@ class Runner:
             return Measurement(
                 None, seconds=outcome.seconds, exit=outcome.exit, failure=failure, log_tail=outcome.tail
             )
-        log = logs.with_suffix(".evaluator.log")
+        log = self._workspace.own_directory("logs") / logs.with_suffix(".evaluator.log").name
         evaluated = self._run("evaluator", self._problem.evaluator, candidate.number, self._pristine.directory, log)
         measured = self._read(evaluated, "evaluator")
         if measured.metric is not None and candidate.blob and self._second.wanted(candidate, measured.metric):
@@ -168,6 +168,7 @@ class Runner:
         return None if value is None else value / self._problem.resource_divisor
 
     def _run(self, what: str, command: str, number: int, directory: Path, log: Path) -> Outcome:
+        remove(log)  # a candidate may have laid out anything there
         stage = Stage(what, number, self._problem.time_budget_s, self._problem.hard_timeout_s)
         critics = filter(None, [self._problem.critic.api_key_env])
         argv = ("bash", "-c", command)

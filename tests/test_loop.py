@@ -314,6 +314,33 @@ def test_an_artifact_that_is_no_regular_file_is_a_crash_whatever_it_is(make_toy:
     assert all(one["reason"].startswith("artifact answer: not a regular file") for one in toy.ledger("result")[1:])
 
 
+@pytest.mark.parametrize(
+    "laid_out",
+    [
+        "mkfifo $log",
+        "mkdir $log",
+        "ln -s ../../solution.sh $log",
+        "rm -r .autoresearch",
+        "rm -r .autoresearch/logs; echo > .autoresearch/logs",
+        "mv .autoresearch/logs elsewhere; ln -s ../elsewhere .autoresearch/logs",
+    ],
+)
+def test_the_log_of_an_evaluator_is_written_whatever_a_candidate_laid_out_there(
+    make_toy: MakeToy, laid_out: str
+) -> None:
+    content = f"log=$(readlink run.log | sed s/.log$/.evaluator.log/)\n{laid_out}\necho 9 > answer\n"
+    toy = make_toy(
+        {"hypothesis": laid_out, "content": content},
+        problem={"evaluator": "echo score: $(cat answer)", "artifacts": ["answer"]},
+        files={"solution.sh": "echo 10 > answer\n"},
+    )
+    done = toy.run("--iterations=1")
+    assert toy.statuses() == [("keep", 10), ("keep", 9)], done.stdout
+    assert (toy.checkout / "solution.sh").read_text() == content
+    (log,) = (toy.checkout / ".autoresearch/logs").glob(f"run-{toy.branch()[1][:7]}.evaluator.log")
+    assert log.read_text() == "score: 9\n"
+
+
 def test_the_holes_of_an_artifact_take_no_room_in_the_copy_either(make_toy: MakeToy) -> None:
     mib = "$(($(du -m answer | cut -f 1)))"
     holes = "truncate -s 64M answer; head -c 3M /dev/zero | tr '\\0' 7 >> answer; truncate -s 128M answer\n"

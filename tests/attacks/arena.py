@@ -22,6 +22,7 @@ from tests.support import PYTEST, TSP, git
 ROOT = Path(__file__).parents[2]
 CANDIDATES = Path(__file__).parent / "candidates"
 NEEDS = ("project", "system", "luck")
+SANDBOXES = ("none", "bwrap")
 BRANCH = "tsp/run1"
 VERDICT = "attack"
 """The property of a test that says what became of an attack."""
@@ -80,6 +81,8 @@ class Arena:
     directory: Path
     content: str
     hypothesis: str = "an attack"
+    sandbox: str = "none"
+    alpha: float | None = None
 
     def __post_init__(self) -> None:
         for place in (self.home, self.temporary, self.project):
@@ -95,7 +98,7 @@ class Arena:
         (self.project / "cities.csv").write_text("city,x,y\n0,0.5,0.5\n")
         problem["readonly_files"].append("cities.csv")
         # JSON, which is YAML, for the sake of the independent check
-        (self.project / "problem.yaml").write_text(json.dumps({**problem, "hard_timeout_s": 10}, indent=1))
+        (self.project / "problem.yaml").write_text(json.dumps({**problem, **self._keys}, indent=1))
         (self.project / "ideas.yaml").write_text(json.dumps(ideas, indent=1))
         (self.repository / ".gitignore").write_text("__pycache__/\n*.pyc\n")
         (self.repository / "thesis.txt").write_text("the user's\n")
@@ -103,6 +106,11 @@ class Arena:
         git(self.repository, "add", "--all")
         git(self.repository, "commit", "--quiet", "--message", "the problem")
         self._users_things = check.users_things(self.repository, BRANCH)
+
+    @property
+    def _keys(self) -> Mapping[str, Any]:
+        keys = {"hard_timeout_s": 10, "sandbox": self.sandbox}
+        return {**keys, "noise": {"alpha": self.alpha}} if self.alpha is not None else keys
 
     @property
     def home(self) -> Path:

@@ -27,9 +27,10 @@ from tests.attacks.arena import (
     attacks,
 )
 from tests.support import TSP
+from tests.test_sandbox import needs_bwrap
 
 ALL = attacks()
-Fight = Callable[[str, str], Outcome]
+Fight = Callable[..., Outcome]
 
 pytestmark = [
     pytest.mark.attacks,
@@ -46,8 +47,8 @@ def fight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fight]:
     """
     arenas = []
 
-    def made(content: str, hypothesis: str) -> Outcome:
-        arena = Arena(tmp_path / "arena", content, hypothesis)
+    def made(content: str, hypothesis: str, sandbox: str = "none", alpha: float | None = None) -> Outcome:
+        arena = Arena(tmp_path / "arena", content, hypothesis, sandbox, alpha)
         arenas.append(arena)
         for name in os.environ.keys() - arena.environment.keys():
             if not name.startswith("PYTEST_"):
@@ -69,11 +70,24 @@ def test_an_attack_is_made_and_not_accepted(
     if outcome.impossible:
         pytest.skip(outcome.impossible)
     happened = "; ".join([outcome.in_short, *outcome.gains])
-    record_property(VERDICT, [attack.name, attack.needs, bool(outcome.gains), happened])
+    record_property(VERDICT, ["none", attack.name, attack.needs, bool(outcome.gains), happened])
     assert outcome.deed, f"the attack was idle:\n{outcome.said}"
     if attack.needs == "project":
         assert outcome.gains == [], outcome.said
         assert outcome.harm == [], outcome.said
+
+
+@needs_bwrap
+@pytest.mark.parametrize("attack", ALL, ids=lambda attack: attack.name)
+def test_in_the_sandbox_no_attack_is_accepted_whatever_it_needs(
+    attack: Attack, fight: Fight, record_property: Callable[[str, object], None]
+) -> None:
+    alpha = 0.0001 if attack.needs == "luck" else None
+    outcome = fight(attack.content, attack.tries, sandbox="bwrap", alpha=alpha)
+    happened = "; ".join([outcome.in_short, *outcome.gains])
+    record_property(VERDICT, ["bwrap", attack.name, attack.needs, bool(outcome.gains), happened])
+    assert outcome.gains == [], outcome.said
+    assert outcome.status == 0, outcome.said
 
 
 def test_each_attack_says_what_it_tries_and_what_it_needs() -> None:

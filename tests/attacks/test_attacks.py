@@ -31,6 +31,34 @@ from tests.test_sandbox import needs_bwrap
 
 ALL = attacks()
 Fight = Callable[..., Outcome]
+SHADOWS = (
+    "poison_bytecode_of_prepare",
+    "shadow_compiled",
+    "shadow_ignored",
+    "shadow_in_a_repository",
+    "shadow_json",
+    "shadow_numpy",
+    "shadow_prepare",
+)
+# What is open, as docs/trust.md says: what one candidate leaves in the checkout, the next one imports or trips over.
+OPEN = {
+    "none": {
+        *SHADOWS,
+        "all_gone",
+        "git_another_repository",
+        "git_attributes",
+        "link_for_the_directory",
+        "views_as_directories",
+    },
+    "bwrap": {*SHADOWS, "git_attributes", "link_for_the_directory"},
+}
+
+
+def corpus(sandbox: str) -> list[object]:
+    """Each attack; one that is open has to get through, lest the page says what is not true any more."""
+    is_open = pytest.mark.xfail(reason="open: docs/trust.md", strict=True)
+    return [pytest.param(one, id=one.name, marks=[is_open] if one.name in OPEN[sandbox] else []) for one in ALL]
+
 
 pytestmark = [
     pytest.mark.attacks,
@@ -62,7 +90,7 @@ def fight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fight]:
         arena.end_what_is_left()
 
 
-@pytest.mark.parametrize("attack", ALL, ids=lambda attack: attack.name)
+@pytest.mark.parametrize("attack", corpus("none"))
 def test_an_attack_is_made_and_not_accepted(
     attack: Attack, fight: Fight, record_property: Callable[[str, object], None]
 ) -> None:
@@ -78,7 +106,7 @@ def test_an_attack_is_made_and_not_accepted(
 
 
 @needs_bwrap
-@pytest.mark.parametrize("attack", ALL, ids=lambda attack: attack.name)
+@pytest.mark.parametrize("attack", corpus("bwrap"))
 def test_in_the_sandbox_no_attack_is_accepted_whatever_it_needs(
     attack: Attack, fight: Fight, record_property: Callable[[str, object], None]
 ) -> None:

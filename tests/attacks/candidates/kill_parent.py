@@ -31,7 +31,7 @@ np.random.default_rng(0).shuffle(tour)
 Path("tour.json").write_text(json.dumps({"tour": tour}))
 
 _, supervisor, _ = [0, *ancestors()][-3:]
+WITNESS.write_text("kills the supervisor")  # it may be ended with it
 os.kill(supervisor, signal.SIGKILL)
-WITNESS.write_text("killed the supervisor")
 time.sleep(1)
 print("tour_length: 1.000000")

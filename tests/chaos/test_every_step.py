@@ -22,13 +22,12 @@ STEPS = (
     "idea 1",
     "applied 1",
     "started 1",
-    "result 1",
     "advanced 1",
     "result 2",
     "result 4",
 )
 # What comes again with each experiment is looked at once more after a keep and after a discard, where there is time.
-AGAIN = ("result 3", *(f"{kind} {number}" for number in (2, 3) for kind in ("idea", "applied", "started")))
+AGAIN = ("result 1", "result 3", *(f"{kind} {number}" for number in (2, 3) for kind in ("idea", "applied", "started")))
 
 # A coder of one's own, which writes what the idea says; and a problem whose score another program gives.
 AGENT = """\

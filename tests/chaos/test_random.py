@@ -26,7 +26,7 @@ sleep 0.2
 echo score: 8
 """
 IDEAS = ({"hypothesis": "escape", "content": ESCAPE}, {"hypothesis": "crash", "content": "exit 3\n"}, *scores(9))
-DEFAULT, SOAK = 7, 167
+DEFAULT, SOAK = 6, 167
 
 Run = subprocess.Popen[str]
 

@@ -10,14 +10,13 @@ from statistics import fmean
 
 from benchmarks.figures import Scale, Table
 from pytest_autoresearch.judge import judge
-from pytest_autoresearch.noise import confirm, looks_better
-from pytest_autoresearch.records import Measurement
+from pytest_autoresearch.noise import weigh
+from pytest_autoresearch.records import Measurement, Role
 from pytest_autoresearch.sections import NoiseSection
 
 Noise = Callable[[random.Random], float]
 
 CANDIDATES = 100
-ALPHA = 0.05
 EFFECTS = (0.5, 1.0, 2.0)
 _SESSIONS: Mapping[Scale, int] = {"full": 1_000, "quick": 100, "smoke": 3}
 # Each has a standard deviation of one.
@@ -66,11 +65,15 @@ class Line:
 
     def _measure(self, effect: float) -> Measurement:
         first = self._run(effect)
-        if self.rule is None or not looks_better(self.rule, first, self.best, lower_is_better=True):
+        if self.rule is None:
             return Measurement(first)
-        found = confirm(self.rule, self.tests, True, lambda role: self._run(effect if role == "candidate" else 0.0))
-        self.tests += 1
-        return Measurement(fmean(found.candidate), confirmation=found)
+
+        def sample(role: Role) -> float:
+            return self._run(effect if role == "candidate" else 0.0)
+
+        metric, found = weigh(self.rule, first, self.best, self.tests, lower_is_better=True, sample=sample)
+        self.tests += found is not None
+        return Measurement(metric, confirmation=found)
 
     def _run(self, effect: float) -> float:
         self.runs += 1
@@ -79,9 +82,9 @@ class Line:
 
 def tables(scale: Scale) -> Iterator[Table]:
     """What is kept of candidates that are no better, and of some that are."""
-    sessions = _SESSIONS[scale]
+    sessions, alpha = _SESSIONS[scale], NoiseSection().alpha
     yield Table(
-        f"false_keeps: {sessions:,} sessions of {CANDIDATES} candidates that all equal the incumbent, alpha {ALPHA}",
+        f"false_keeps: {sessions:,} sessions of {CANDIDATES} candidates that all equal the incumbent, alpha {alpha}",
         (
             "rule",
             "noise",

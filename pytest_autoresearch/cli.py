@@ -6,13 +6,19 @@ import argparse
 import io
 import shlex
 import sys
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_autoresearch import __version__
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.machine import refusals
 from pytest_autoresearch.settings import CODERS, SAMPLERS, default_problem
+
+if TYPE_CHECKING:
+    from pytest_autoresearch.place import Place
+    from pytest_autoresearch.problem import Problem
 
 CRITICS = ("ollama", "openrouter", "openai", "hybrid", "tuner", "replay", "auto")
 _FAILED, _INTERRUPTED, _USAGE = 1, 2, 4
@@ -153,25 +159,25 @@ def _init(command: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
 
 
 def _status(parsed: argparse.Namespace) -> int:
-    from pytest_autoresearch.place import find_place
-    from pytest_autoresearch.problem import load_problem
     from pytest_autoresearch.status import status_lines
 
-    file = _problem_file(parsed.problem)
-    problem = load_problem(file, look=False)
-    for line in status_lines(find_place(file, problem.branch_prefix, parsed.tag), problem):
-        print(line)
-    return 0
+    return _show(parsed, status_lines)
 
 
 def _holdout(parsed: argparse.Namespace) -> int:
     from pytest_autoresearch.holdout import holdout_lines
+
+    return _show(parsed, holdout_lines)
+
+
+def _show(parsed: argparse.Namespace, lines: Callable[[Place, Problem], Iterable[str]]) -> int:
+    """Print what there is to say of a session, without opening it."""
     from pytest_autoresearch.place import find_place
     from pytest_autoresearch.problem import load_problem
 
     file = _problem_file(parsed.problem)
     problem = load_problem(file, look=False)
-    for line in holdout_lines(find_place(file, problem.branch_prefix, parsed.tag).records, problem):
+    for line in lines(find_place(file, problem.branch_prefix, parsed.tag), problem):
         print(line)
     return 0
 

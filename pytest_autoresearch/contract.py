@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from pytest_autoresearch.checkout import VIEWS
-from pytest_autoresearch.data import Data, files_below, hash_file
+from pytest_autoresearch.data import Data, Signature, files_below, hash_file, signature_of
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import open_new, remove, replace_bytes
 from pytest_autoresearch.git import Git, GitError
@@ -35,7 +35,6 @@ _RELEVANT = {
 }
 # Of a file that was changed, so much is read, and so many lines of so many characters of the diff are shown.
 _DIFFED, _LINES, _LINE = 1 << 20, 30, 120
-_Signature = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ class Contract:
     def __init__(self, origin: Origin, problem: Problem, problem_name: str) -> None:
         self._origin = origin
         self._problem = problem
-        self._signatures: dict[Path, _Signature] = {}
+        self._signatures: dict[Path, Signature] = {}
         self._data: dict[Path, Data] = {}
         names = [problem_name, *problem.readonly_files]
         self.files = {
@@ -132,10 +131,10 @@ class Contract:
                 f"a link to {file.readlink()}" if file.is_symlink() else "something else" if file.exists() else "gone"
             )
             return f"{path}: {there}\n"
+        if hash_file(file) == self.files[path].sha256:
+            return f"{path}: its permissions\n"
         with file.open("rb") as stream:
             new = stream.read(_DIFFED)
-        if old == new[: len(old) + 1]:
-            return f"{path}: its permissions\n"
         lines = difflib.unified_diff(_lines(old), _lines(new), f"a/{path}", f"b/{path}", n=1, lineterm="")
         return "".join(f"{one_line(line, _LINE)}\n" for line in islice(lines, _LINES))
 
@@ -234,12 +233,12 @@ def _make_directories(top: Path, path: Path) -> None:
             directory.mkdir()
 
 
-def _signature(file: Path) -> _Signature | None:
-    """What changes with a file's content; None if it is no regular file. The change time cannot be set back."""
+def _signature(file: Path) -> Signature | None:
+    """The signature of a regular file; None if it is none."""
     try:
         found = file.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     if not stat.S_ISREG(found.st_mode):
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode
+    return signature_of(found)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_autoresearch.errors import UserError
 
-_Signature = tuple[int, int, int, int]
+Signature = tuple[int, int, int, int, int]
 
 
 class Data:
@@ -22,10 +22,10 @@ class Data:
         self._patterns = patterns
         self._left_out = left_out
         self._project = project
-        self._signatures: dict[str, _Signature] = {}
+        self._signatures: dict[str, Signature] = {}
         self.hashes: dict[str, str] = {}
         for path in self._files():
-            self._signatures[path] = _signature(project / path)
+            self._signatures[path] = signature_of((project / path).stat())
             self.hashes[path] = hash_file(project / path)
 
     def changed(self) -> list[str]:
@@ -37,7 +37,7 @@ class Data:
     def _is_same(self, path: str) -> bool:
         file = self._project / path
         try:
-            signature = _signature(file)
+            signature = signature_of(file.stat())
             if signature != self._signatures[path] and hash_file(file) != self.hashes[path]:
                 return False
         except OSError:
@@ -85,7 +85,6 @@ def files_below(path: Path) -> Iterator[Path]:
         yield path
 
 
-def _signature(file: Path) -> _Signature:
+def signature_of(found: os.stat_result) -> Signature:
     """What changes with a file's content; the change time cannot be set back."""
-    found = file.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode

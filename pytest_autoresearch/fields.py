@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 Provider = Literal["ollama", "openrouter", "openai", "tuner", "hybrid", "replay", "auto"]
 ProviderName = Literal["ollama", "openrouter", "openai"]
+NoiseTest = Literal["pooled", "paired"]
 Sampler = Literal["tpe", "cmaes", "random"]
 AgentName = Literal["claude", "codex", "opencode", "editor"]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

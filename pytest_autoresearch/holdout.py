@@ -15,6 +15,7 @@ from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.judge import is_better
 from pytest_autoresearch.ledger import Ledger
 from pytest_autoresearch.machine import writing
+from pytest_autoresearch.place import Place
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processtree import MARKER
 from pytest_autoresearch.records import Candidate, Experiment
@@ -87,20 +88,19 @@ class SecondOpinion:
         self._holdout.add(Held(candidate.commit, self._session.fingerprint, metric, failure))
 
 
-def holdout_lines(records: Path, problem: Problem) -> Iterator[str]:
+def holdout_lines(place: Place, problem: Problem) -> Iterator[str]:
     """The keeps with both of their values, and what is to be said of them; UserError if there is nothing to show.
 
     Refused inside a run: whoever could be led by the values is not to see them.
     """
     if MARKER in os.environ:
         raise UserError("the holdout is not for a runner or a coder to see")
-    ledger, holdout = Ledger(records / "ledger.jsonl"), Holdout(records)
-    keeps = [done for done in ledger.experiments() if done.status == "keep"]
+    ledger, holdout = Ledger(place.records / "ledger.jsonl"), Holdout(place.records)
     if not holdout.path.exists():
         raise UserError("nothing was held out: give `holdout`, a second evaluator, in problem.yaml")
     yield f"{'':5} {problem.metric_name:>12} {'holdout':>12}"
     before: float | None = None
-    for done in keeps:
+    for done in (done for done in ledger.experiments() if done.status == "keep"):
         held = holdout.get(done.commit, done.contract)
         value = None if held is None else held.metric
         yield _line(done, held) + _flag(before, value, lower_is_better=problem.lower_is_better)

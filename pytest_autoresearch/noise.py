@@ -13,10 +13,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import combinations
-from typing import Literal
+from statistics import fmean
 
+from pytest_autoresearch.fields import NoiseTest
 from pytest_autoresearch.records import Confirmation, Role
-from pytest_autoresearch.sections import NoiseSection
+from pytest_autoresearch.sections import NoiseSection, ways
 
 Sample = Callable[[Role], float | None]
 
@@ -25,6 +26,16 @@ def looks_better(noise: NoiseSection, metric: float, than: float, lower_is_bette
     """Whether `metric` is better `than` another one by more than `min_improvement`."""
     gain = than - metric if lower_is_better else metric - than
     return gain > noise.least_gain(than)
+
+
+def weigh(
+    noise: NoiseSection, first: float, best: float, earlier: int, *, lower_is_better: bool, sample: Sample
+) -> tuple[float, Confirmation | None]:
+    """The metric of a candidate whose first value is `first`, and the confirmation if it looks better than `best`."""
+    if not looks_better(noise, first, best, lower_is_better):
+        return first, None
+    found = confirm(noise, earlier, lower_is_better, sample)
+    return fmean(found.candidate or [first]), found
 
 
 def confirm(noise: NoiseSection, earlier: int, lower_is_better: bool, sample: Sample) -> Confirmation:
@@ -50,7 +61,7 @@ def least_p(
     candidate: Sequence[float],
     incumbent: Sequence[float],
     pairs: int,
-    test: Literal["pooled", "paired"],
+    test: NoiseTest,
     lower_is_better: bool,
 ) -> float:
     """The least p-value that `pairs` pairs can come to after these; with all of them it is the p-value.
@@ -61,9 +72,9 @@ def least_p(
     good = _integers([*(sign * value for value in candidate), *(sign * value for value in incumbent)])
     ours, theirs = good[: len(candidate)], good[len(candidate) :]
     if test == "pooled":
-        return _ways_to_share(good, len(ours), sum(ours)) / math.comb(2 * pairs, pairs)
+        return _ways_to_share(good, len(ours), sum(ours)) / ways(test, pairs)
     differences = [one - other for one, other in zip(ours, theirs, strict=True)]
-    return _ways_to_flip(differences, sum(differences)) / (1 << pairs)
+    return _ways_to_flip(differences, sum(differences)) / ways(test, pairs)
 
 
 def _turn(number: int) -> tuple[Role, Role]:
@@ -85,11 +96,11 @@ def _ways_to_share(values: Sequence[int], count: int, total: int) -> int:
     """
     middle = len(values) // 2
     left, right = values[:middle], values[middle:]
-    ways = 0
+    found = 0
     for of_left in range(max(0, count - len(right)), min(count, len(left)) + 1):
         sums = sorted(-one for one in _sums(right, count - of_left))
-        ways += sum(bisect_right(sums, one - total) for one in _sums(left, of_left))
-    return ways
+        found += sum(bisect_right(sums, one - total) for one in _sums(left, of_left))
+    return found
 
 
 def _ways_to_flip(differences: Sequence[int], total: int) -> int:

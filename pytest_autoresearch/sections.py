@@ -14,6 +14,7 @@ from pytest_autoresearch.fields import (
     CommandLine,
     Gain,
     Inside,
+    NoiseTest,
     Provider,
     ProviderName,
     Sampler,
@@ -94,7 +95,7 @@ class NoiseSection(Section):
     confirm: int | None = Field(default=None, ge=1, le=MOST_PAIRS)
     alpha: float = Field(default=0.05, gt=0, lt=1)
     min_improvement: Gain = 0.0
-    test: Literal["pooled", "paired"] = "pooled"
+    test: NoiseTest = "pooled"
     correction: Literal["off", "bonferroni", "spending"] = "off"
     candidates: int | None = Field(default=None, ge=1)
 
@@ -110,7 +111,7 @@ class NoiseSection(Section):
         if self.confirm is not None and self.confirm < needed:
             raise ValueError(
                 f"expected confirm: {needed} at least: {self.confirm} pairs come down to "
-                f"p = {1 / self._ways(self.confirm):.3g} at best, and alpha is {alpha:.3g}"
+                f"p = {1 / ways(self.test, self.confirm):.3g} at best, and alpha is {alpha:.3g}"
             )
         return self
 
@@ -141,10 +142,12 @@ class NoiseSection(Section):
         return max(self.repeats, 1 + 2 * pairs)
 
     def _fewest(self, alpha: float) -> int:
-        return next(pairs for pairs in count(1) if self._ways(pairs) * alpha >= 1)
+        return next(pairs for pairs in count(1) if ways(self.test, pairs) * alpha >= 1)
 
-    def _ways(self, pairs: int) -> int:
-        return math.comb(2 * pairs, pairs) if self.test == "pooled" else 2**pairs
+
+def ways(test: NoiseTest, pairs: int) -> int:
+    """In how many ways the values of `pairs` pairs can be dealt out to two that are the same."""
+    return math.comb(2 * pairs, pairs) if test == "pooled" else 1 << pairs
 
 
 class SandboxSection(Section):

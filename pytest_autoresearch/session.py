@@ -101,8 +101,7 @@ class Session:
         number = incumbent.number if incumbent else 0
         self._keep_edit_safe()
         self.workspace.restore()
-        workspace = self.workspace
-        candidate = Candidate(number, workspace.tip, "", workspace.blob, workspace.incumbent)
+        candidate = self._standing(number)
         trial = self._trial(measure)
         measurement = self._run(candidate, measure) if trial is None else trial.baseline(candidate)
         if measurement.metric is None:
@@ -216,9 +215,13 @@ class Session:
         if trial is None or incumbent is None or incumbent.metric is None:
             found = self._measured_before(candidate.blob)
             return _finite(self._run(candidate, run)) if found is None else found
+        standing = self._standing(incumbent.number)
+        return trial.candidate(candidate, standing, incumbent.metric, lower=self.problem.lower_is_better)
+
+    def _standing(self, number: int) -> Candidate:
+        """What the branch stands on, to be measured as experiment `number`."""
         workspace = self.workspace
-        held = Candidate(incumbent.number, workspace.tip, incumbent.parent, workspace.blob, workspace.incumbent)
-        return trial.candidate(candidate, held, incumbent.metric, lower=self.problem.lower_is_better)
+        return Candidate(number, workspace.tip, "", workspace.blob, workspace.incumbent)
 
     def _trial(self, run: Measure) -> Trial | None:
         """What measures several times, where the problem says that there is noise."""

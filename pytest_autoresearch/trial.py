@@ -7,7 +7,7 @@ from dataclasses import asdict, fields, replace
 from statistics import fmean
 
 from pytest_autoresearch.journal import Journal
-from pytest_autoresearch.noise import confirm, looks_better
+from pytest_autoresearch.noise import weigh
 from pytest_autoresearch.records import Candidate, Measurement, Role
 from pytest_autoresearch.sections import NoiseSection
 
@@ -39,7 +39,7 @@ class Trial:
     def candidate(self, candidate: Candidate, incumbent: Candidate, best: float, *, lower: bool) -> Measurement:
         """One measurement, and the confirmation where it looks better than `best`, the incumbent's metric."""
         first = self._sample("first", candidate)
-        if first.metric is None or not looks_better(self._noise, first.metric, best, lower):
+        if first.metric is None:
             return first
         made = [first]
 
@@ -47,11 +47,11 @@ class Trial:
             made.append(self._sample(role, candidate if role == "candidate" else incumbent))
             return made[-1].metric
 
-        found = confirm(self._noise, self._journal.progress.spread.tests, lower, sample)
-        whole = _together(first, made)
-        if found.failed == "candidate":
+        earlier = self._journal.progress.spread.tests
+        metric, found = weigh(self._noise, first.metric, best, earlier, lower_is_better=lower, sample=sample)
+        if found is not None and found.failed == "candidate":
             return replace(_together(made[-1], made), failure=f"when it was measured again: {made[-1].failure}")
-        return replace(whole, metric=fmean(found.candidate or [first.metric]), confirmation=found)
+        return replace(_together(first, made), metric=metric, confirmation=found)
 
     def _sample(self, role: str, candidate: Candidate) -> Measurement:
         if self._known and self._known[0]["role"] == role:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ import pytest
 from pytest_autoresearch.holdout import Held, Holdout
 from pytest_autoresearch.problem import ProblemError, parse_problem
 from tests.chaos import check
+from tests.cli.support import Said, apart
 from tests.conftest import MakeToy
-from tests.support import COMMAND, Toy, clean_environment
+from tests.support import Toy
 
 # What the second evaluator says is in no file, so that wherever it is found it comes from there.
 SECOND = "awk '{ print \"score: \" $2 * 1.0307 }' answer\n"
@@ -39,15 +39,8 @@ def held_out(make_toy: MakeToy, *ideas: Any, files: dict[str, str] | None = None
     return make_toy(*ideas, files={**FILES, **(files or {})}, problem={**PROBLEM, **keys})
 
 
-def shown(toy: Toy, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, "holdout"],
-        cwd=toy.project,
-        env=clean_environment(env),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def shown(toy: Toy) -> Said:
+    return apart(toy.project, "holdout")
 
 
 def test_the_baseline_and_each_keep_are_held_out_and_a_keep_that_loses_there_is_flagged(make_toy: MakeToy) -> None:
@@ -56,8 +49,8 @@ def test_the_baseline_and_each_keep_are_held_out_and_a_keep_that_loses_there_is_
     assert done.returncode == 0, done.stdout
     assert toy.statuses() == [("keep", 10), ("keep", 8), ("discard", 9), ("keep", 7), ("keep", 6)]
     told = shown(toy)
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.splitlines() == [
+    assert told.code == 0, told.err
+    assert told.out.splitlines() == [
         "             score      holdout",
         "    0           10       10.307",
         "    1            8       8.2456",
@@ -74,7 +67,7 @@ def test_nobody_gets_to_see_it(make_toy: MakeToy) -> None:
     done = toy.run("--iterations=2", "--junitxml=report.xml", "-v", "-s")
     assert toy.statuses() == [("keep", 10), ("keep", 8), ("keep", 7)]
     values = ("10.307", "8.2456", "9.2763")
-    assert [value for value in values if value not in shown(toy).stdout] == []
+    assert [value for value in values if value not in shown(toy).out] == []
     private = {toy.records / "holdout.jsonl", toy.records / "holdout.log"}
     files = [file for file in toy.directory.rglob("*") if file.is_file() and file not in private]
     leaks = [file for file in files if any(value.encode() in file.read_bytes() for value in values)]
@@ -95,7 +88,7 @@ def test_one_that_fails_decides_nothing(make_toy: MakeToy, second: str, told: st
     toy = held_out(make_toy, *answers((8, 8)), files={"second.sh": second})
     assert toy.run("--iterations=1").returncode == 0
     assert toy.statuses() == [("keep", 10), ("keep", 8)]
-    assert shown(toy).stdout.splitlines()[2] == f"    1            8            -  {told}"
+    assert shown(toy).out.splitlines()[2] == f"    1            8            -  {told}"
 
 
 def test_under_noise_each_keep_is_held_out_once(make_toy: MakeToy) -> None:
@@ -126,8 +119,8 @@ def test_a_line_that_was_torn_is_cut_off(tmp_path: Path) -> None:
 
 def test_where_nothing_was_held_out_it_is_said(make_toy: MakeToy) -> None:
     told = shown(make_toy())
-    assert (told.returncode, told.stdout) == (1, "")
-    assert "nothing was held out: give `holdout`, a second evaluator, in problem.yaml" in told.stderr
+    assert (told.code, told.out) == (1, "")
+    assert "nothing was held out: give `holdout`, a second evaluator, in problem.yaml" in told.err
 
 
 def test_a_second_evaluator_needs_a_first_one(tmp_path: Path) -> None:

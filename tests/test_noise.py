@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 import statistics
-import subprocess
 from collections.abc import Iterator, Sequence
 from itertools import combinations, product
 from pathlib import Path
@@ -20,8 +19,9 @@ from pytest_autoresearch.records import Confirmation, Role
 from pytest_autoresearch.sections import MOST_PAIRS, NoiseSection
 from pytest_autoresearch.spread import Spread
 from tests.chaos import check
+from tests.cli.support import apart
 from tests.conftest import MakeToy
-from tests.support import COMMAND, Toy, clean_environment, kill, wait_for
+from tests.support import Toy, kill, wait_for
 
 Test = Literal["pooled", "paired"]
 
@@ -241,11 +241,10 @@ def test_better_is_what_is_better_when_it_is_measured_again(make_toy: MakeToy, d
         "noise: 3 candidates measured again; if none were better, 0.15 keeps were to be expected at most",
     ]
     assert [line for line in done.stdout.splitlines() if line.startswith("noise: ")] == told
-    status = subprocess.run(
-        [*COMMAND, "status"], cwd=toy.project, env=clean_environment(), capture_output=True, text=True, check=True
-    )
-    assert [line for line in status.stdout.splitlines() if line.startswith("noise: ")] == told
-    kept = [line for line in status.stdout.splitlines() if " kept: " in line]
+    status = apart(toy.project, "status")
+    assert status.code == 0, status.err
+    assert [line for line in status.out.splitlines() if line.startswith("noise: ")] == told
+    kept = [line for line in status.out.splitlines() if " kept: " in line]
     assert kept == [
         "experiment 2 kept: -3 (-4.819 to -1.181 at 95%), p = 0.05, 3 pairs",
         "experiment 4 kept: -4 (-5.819 to -2.181 at 95%), p = 0.05, 3 pairs",

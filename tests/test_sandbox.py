@@ -148,8 +148,13 @@ def test_nothing_outlives_it(make_toy: MakeToy, tmp_path: Path) -> None:
     leaves = "echo $$ > pid; (setsid bash -c 'sleep 1000 & sleep 1000' &)"
     toy = sandboxed(make_toy, [leaves])
     assert came_off(toy, [leaves]) == {leaves: True}
+    assert living(toy) == []
+
+
+def living(toy: Toy) -> list[psutil.Process]:
+    """The processes of the toy's session that have not ended."""
     session = toy.ledger("begin")[0]["session"]
-    assert [process for process in psutil.process_iter() if session in str(environment(process))] == []
+    return [process for process in psutil.process_iter() if session in str(environment(process))]
 
 
 def environment(process: psutil.Process) -> dict[str, str]:
@@ -169,8 +174,7 @@ def test_ends_are_what_they_are_without_it(make_toy: MakeToy) -> None:
     toy = make_toy(*ideas, problem={"sandbox": "bwrap", "time_budget_s": 1, "hard_timeout_s": 2})
     toy.run("--iterations=3")
     assert [record["reason"] for record in toy.ledger("result")[1:]] == list(ends.values())
-    session = toy.ledger("begin")[0]["session"]
-    assert [process for process in psutil.process_iter() if session in str(environment(process))] == []
+    assert living(toy) == []
 
 
 @needs_bwrap

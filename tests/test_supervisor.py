@@ -22,7 +22,7 @@ from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.processes import Command, Identity, Outcome, Supervisor, identify, marked
 from pytest_autoresearch.supervisor import Messages, write_message
 from tests.lab import Lab, escaped, escaping, living, new_marker
-from tests.support import alive, wait_for
+from tests.support import wait_for
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -320,35 +320,6 @@ def test_a_supervisor_that_its_command_kills_is_lost_and_replaced(lab: Lab) -> N
     assert living(escaped(lab.directory)) == []
     assert lab.run("exit 4").exit == 4
     assert lab.supervisor.identity != first
-
-
-HAS_AN_HEIR = """
-import os, signal, sys
-from pathlib import Path
-from pytest_autoresearch.processes import Command, Supervisor
-
-def forked(identity):
-    if (heir := os.fork()) == 0:
-        signal.pause()
-    print(identity.pid, heir, flush=True)
-
-place = Path(sys.argv[1])
-command = Command(("sleep", "1000"), place, dict(os.environ), place / "log", 1000, {})
-Supervisor(sys.argv[2]).run(command, forked, lambda elapsed: None)
-"""
-
-
-def test_a_client_that_is_killed_is_gone_though_a_fork_of_it_holds_its_pipe_open(tmp_path: Path, marker: str) -> None:
-    command = [sys.executable, "-c", HAS_AN_HEIR, str(tmp_path), marker]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
-        assert client.stdout is not None
-        run, heir = map(int, client.stdout.readline().split())
-        try:
-            client.kill()
-            wait_for(lambda: not alive(run), "the supervisor to end what it ran", 20)
-            assert alive(heir)
-        finally:
-            os.kill(heir, signal.SIGKILL)
 
 
 def test_a_supervisor_that_is_told_to_end_ends_the_run_first(lab: Lab) -> None:

@@ -42,31 +42,21 @@ from pytest_autoresearch.records import Idea
 def pytest_autoresearch_propose(brief):
     return Idea(hypothesis=f"score {7 + brief.number}", critic="mine")
 """
+EVALUATED = {"artifacts": ["answer"], "evaluator": "bash evaluate.sh", "readonly_files": ["evaluate.sh"]}
+ANSWERS: dict[str, Any] = {
+    "ideas": [{"hypothesis": f"score {n}", "content": f"echo {n} > answer\n"} for n in (8, 9)],
+    "files": {"evaluate.sh": "echo score: $(cat answer)\n", "solution.sh": "echo 10 > answer\n"},
+}
 OTHERS: dict[str, dict[str, Any]] = {
     "a coder": {
         "ideas": scores(8, 9),
         "problem": {"coder": {"enabled": True, "command": ["bash", "agent.sh"], "timeout_s": 60}},
         "files": {"agent.sh": AGENT, "conftest.py": CRITIC},
     },
-    "an evaluator": {
-        "ideas": [{"hypothesis": f"score {n}", "content": f"echo {n} > answer\n"} for n in (8, 9)],
-        "problem": {
-            "artifacts": ["answer"],
-            "evaluator": "bash evaluate.sh",
-            "readonly_files": ["evaluate.sh"],
-        },
-        "files": {"evaluate.sh": "echo score: $(cat answer)\n", "solution.sh": "echo 10 > answer\n"},
-    },
+    "an evaluator": {**ANSWERS, "problem": EVALUATED},
     "noise and a second evaluator": {
-        "ideas": [{"hypothesis": f"score {n}", "content": f"echo {n} > answer\n"} for n in (8, 9)],
-        "problem": {
-            "artifacts": ["answer"],
-            "evaluator": "bash evaluate.sh",
-            "holdout": "bash evaluate.sh",
-            "readonly_files": ["evaluate.sh"],
-            "noise": {"repeats": 2},
-        },
-        "files": {"evaluate.sh": "echo score: $(cat answer)\n", "solution.sh": "echo 10 > answer\n"},
+        **ANSWERS,
+        "problem": {**EVALUATED, "holdout": "bash evaluate.sh", "noise": {"repeats": 2}},
     },
 }
 LONG = {"noise and a second evaluator"}

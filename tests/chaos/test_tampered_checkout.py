@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,8 @@ import pytest
 from tests.chaos import check
 from tests.chaos.disturbed import begun, between, goes_on, refused, refused_and_moved_back, shell
 from tests.chaos.scene import BRANCH, PLAIN, Act, Scene, died, existing, make_scene
-from tests.support import COMMAND, alive, clean_environment, git, scores, wait_for
+from tests.cli.support import apart
+from tests.support import alive, git, scores, wait_for
 
 # --- the mutable file
 
@@ -41,10 +41,8 @@ def test_an_edit_is_refused_where_nobody_waits_for_it_and_its_bytes_are_kept(act
 def test_an_edit_that_was_refused_is_measured_by_the_command_that_is_named(act: Act) -> None:
     mine = edit(act)
     assert "To have it measured: pytest-autoresearch run." in refused(act)
-    done = subprocess.run(
-        [*COMMAND, "run"], cwd=act.toy.project, env=clean_environment(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    done = apart(act.toy.project, "run")
+    assert done.code == 0, done.err
     assert act.toy.statuses() == [("keep", 10), ("keep", 8), ("discard", 9), ("keep", 5)]
     assert git(act.toy.directory, "show", f"{BRANCH}:solution.sh").encode() == mine.rstrip()
     assert check.violations(act.toy.directory) == []

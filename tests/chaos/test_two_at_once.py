@@ -18,6 +18,7 @@ from filelock import FileLock
 from tests.chaos import check
 from tests.chaos.machine import LOOP
 from tests.chaos.scene import PLAIN, Scene
+from tests.cli.support import apart
 from tests.conftest import MakeToy
 from tests.support import COMMAND, Toy, alive, clean_environment, git, kill, scores, wait_for
 
@@ -55,12 +56,6 @@ def running(toy: Toy, gate: Path, *arguments: str) -> Iterator[subprocess.Popen[
             process.communicate(timeout=60)
 
 
-def by_hand(toy: Toy, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *words], cwd=toy.project, env=clean_environment(), capture_output=True, text=True, check=False
-    )
-
-
 def test_the_second_one_is_told_who_runs_and_the_first_one_is_unharmed(make_toy: MakeToy, gate: Path) -> None:
     toy = make_toy(waiting(gate, 8), *scores(9, 7), problem=PATIENT)
     with running(toy, gate, "--iterations=3") as first:
@@ -69,19 +64,19 @@ def test_the_second_one_is_told_who_runs_and_the_first_one_is_unharmed(make_toy:
         assert re.search(RUNNING.format(first.pid), second.stdout)
         assert "Traceback" not in second.stdout
         for step in ("propose", "run", "reset", "apply"):
-            refused = by_hand(toy, step)
-            assert refused.returncode == 1
-            assert re.search(RUNNING.format(first.pid), refused.stderr)
-            assert len(refused.stderr.splitlines()) == 1
-        status = by_hand(toy, "status")
-        assert status.returncode == 0
-        assert f"running, process {first.pid}, since" in status.stdout
+            refused = apart(toy.project, step)
+            assert refused.code == 1
+            assert re.search(RUNNING.format(first.pid), refused.err)
+            assert len(refused.err.splitlines()) == 1
+        status = apart(toy.project, "status")
+        assert status.code == 0
+        assert f"running, process {first.pid}, since" in status.out
         gate.touch()
         output, _ = first.communicate(timeout=60)
         assert first.returncode == 0, output
     assert toy.statuses() == [("keep", 10), ("keep", 8), ("discard", 9), ("keep", 7)]
     assert check.violations(toy.directory) == []
-    assert "not running" in by_hand(toy, "status").stdout
+    assert "not running" in apart(toy.project, "status").out
 
 
 def test_what_is_looked_up_all_the_time_disturbs_no_run(make_toy: MakeToy, gate: Path) -> None:
@@ -231,7 +226,7 @@ def test_somebody_elses_process_that_got_the_pid_is_neither_believed_nor_ended(m
     with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
         try:
             give_pid(toy, first.pid, runner["pid"], stranger.pid)
-            assert "not running" in by_hand(toy, "status").stdout
+            assert "not running" in apart(toy.project, "status").out
             done = toy.run("--iterations=2", *PLAIN)
             assert done.returncode == 0, done.stdout
             assert "left behind" not in done.stdout

@@ -123,19 +123,26 @@ class Contract:
         """The pinned files that are not in `directory` as they were pinned; only what was touched is read."""
         return [path for path, pin in self.files.items() if not self._holds(directory, pin)]
 
-    def difference(self, directory: Path, path: str) -> str:
-        """What was done to a pinned file, as a diff of bounded length."""
-        old, file = self._origin.content(self.files[path]), directory / path
-        if file.is_symlink() or not file.is_file():
-            there = (
-                f"a link to {file.readlink()}" if file.is_symlink() else "something else" if file.exists() else "gone"
-            )
-            return f"{path}: {there}\n"
+    def found(self, directory: Path, path: str) -> str | bytes:
+        """What is there in the place of a pinned file: its first part, or what it is if it is no other file."""
+        file = directory / path
+        if file.is_symlink():
+            return f"a link to {file.readlink()}"
+        if not file.is_file():
+            return "something else" if file.exists() else "gone"
+        if any(parent.is_symlink() for parent in _between(directory, file.parent)):
+            return "behind a link"
         if hash_file(file) == self.files[path].sha256:
-            return f"{path}: its permissions\n"
+            return "its permissions"
         with file.open("rb") as stream:
-            new = stream.read(_DIFFED)
-        lines = difflib.unified_diff(_lines(old), _lines(new), f"a/{path}", f"b/{path}", n=1, lineterm="")
+            return stream.read(_DIFFED)
+
+    def difference(self, path: str, found: str | bytes) -> str:
+        """What was done to a pinned file that was `found` so, as a diff of bounded length."""
+        if isinstance(found, str):
+            return f"{path}: {found}\n"
+        old = self._origin.content(self.files[path])
+        lines = difflib.unified_diff(_lines(old), _lines(found), f"a/{path}", f"b/{path}", n=1, lineterm="")
         return "".join(f"{one_line(line, _LINE)}\n" for line in islice(lines, _LINES))
 
     def put_back_data(self, project: Path, path: str) -> bool:

@@ -24,6 +24,7 @@ from pytest_autoresearch.git_locks import GitLocks
 from pytest_autoresearch.holdout import SecondOpinion
 from pytest_autoresearch.journal import Journal
 from pytest_autoresearch.ledger import SCHEMA
+from pytest_autoresearch.leftovers import Leftovers
 from pytest_autoresearch.lock import SessionLock
 from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.place import Place
@@ -36,6 +37,7 @@ from pytest_autoresearch.sandbox import Sandbox, Surroundings
 from pytest_autoresearch.session import Session
 from pytest_autoresearch.workspace import Workspace
 
+LEFTOVERS = "leftovers"
 _TEMPORARY = "autoresearch-check-"
 _OTHER_PROBLEM = (
     "problem.yaml was changed after this session began; but for critic, coder, stop and prices, it goes on with its "
@@ -156,6 +158,7 @@ def _checkout(place: Place, journal: Journal, locks: GitLocks) -> Path:
     if not checkout.is_own(place, path) or (progress.checkout is None and not place.is_at_home):
         tip = progress.incumbent.commit if progress.incumbent else progress.beginning["commit"]
         checkout.make_checkout(place, path, tip, locks)
+        shutil.rmtree(place.records / LEFTOVERS, ignore_errors=True)
     if progress.checkout != str(path):
         journal.write("checkout", path=str(path))
     for name in ("index.lock", "HEAD.lock"):
@@ -213,9 +216,19 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
     origin = Origin(workspace.git, journal.progress.beginning["commit"], str(place.inside), ground.records / "copies")
     contract = Contract(origin, problem, place.problem_name)
     table = ResultsTable(views["results.tsv"], problem.columns, journal.rows)
+    alone = not (ground.takes_edits or place.is_at_home)
+    leftovers = Leftovers(workspace, ground.records / LEFTOVERS, problem.artifacts, views, alone=alone)
     found = recover(
-        journal, workspace, contract, table, mark=mark, records=ground.records, takes_edits=ground.takes_edits
+        journal,
+        workspace,
+        contract,
+        table,
+        leftovers,
+        mark=mark,
+        records=ground.records,
+        takes_edits=ground.takes_edits,
     )
+    leftovers.know(anew=journal.progress.baseline is None)
     session = Session(
         place.tag,
         problem,
@@ -246,8 +259,10 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
         supervisor,
         sandbox=Sandbox(problem.sandbox, around),
         second=SecondOpinion(problem, ground.records, session),
+        leftovers=leftovers,
         run_log=views["run.log"],
         started=session.process_started,
+        strayed=session.strayed,
         tick=tick,
         recent=lambda: _last_commits(journal, LOGS_KEPT),
         secrets=Mask(os.environ, key_names(problem)).values,

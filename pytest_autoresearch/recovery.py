@@ -10,6 +10,7 @@ from pytest_autoresearch.coders.fence import Fence
 from pytest_autoresearch.contract import Contract
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.journal import Journal
+from pytest_autoresearch.leftovers import Leftovers
 from pytest_autoresearch.processes import sweep
 from pytest_autoresearch.progress import Progress
 from pytest_autoresearch.results import ResultsTable
@@ -31,6 +32,7 @@ def recover(
     workspace: Workspace,
     contract: Contract,
     table: ResultsTable,
+    leftovers: Leftovers,
     *,
     mark: str,
     records: Path,
@@ -45,6 +47,8 @@ def recover(
     notices = []
     if ended := sweep(mark, progress.pending_processes):
         notices.append(f"{len(ended)} process(es) that an earlier run left behind were ended")
+    if leftovers.is_interrupted and (left := leftovers.clear()):
+        notices.append(f"a run was interrupted; what it left ({left.in_words}) is put aside in {left.aside}")
     if workspace.branch is None:
         workspace.stand_on(progress.beginning["commit"])
     else:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from pytest_autoresearch.coders.fence_files import is_real
 from pytest_autoresearch.contract import Contract, Pristine
 from pytest_autoresearch.environment import evaluator_environment, runner_environment
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import remove
 from pytest_autoresearch.holdout import SecondOpinion
+from pytest_autoresearch.leftovers import Left, Leftovers
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processes import Command, Identity, Outcome, Supervisor
 from pytest_autoresearch.records import Candidate, Measurement
@@ -43,13 +43,15 @@ class Stage:
 
 Tick = Callable[[Stage, float], None]
 Started = Callable[[str, int, Identity], None]
+Strayed = Callable[[int, str, Left], None]
 
 
 class Runner:
     """Measures candidates in the session's checkout.
 
-    `started` is told of each process before it runs; `tick` is called about once a second while one runs. `recent`
-    gives the commits of the last experiments, the youngest last. `secrets` are texts that no log may hold.
+    `started` is told of each process before it runs, `strayed` of what was in the checkout "before" or "after" a run
+    and had no place there; `tick` is called about once a second while one runs. `recent` gives the commits of the last
+    experiments, the youngest last. `secrets` are texts that no log may hold.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class Runner:
         *,
         sandbox: Sandbox,
         second: SecondOpinion,
+        leftovers: Leftovers,
         run_log: Path,
         started: Started,
+        strayed: Strayed,
         tick: Tick,
         recent: Callable[[], Iterable[str]],
         secrets: tuple[str, ...] = (),
@@ -74,9 +78,11 @@ class Runner:
         self._pristine = pristine
         self._sandbox = sandbox
         self._second = second
+        self._leftovers = leftovers
         self._supervisor = supervisor
         self._run_log = run_log
         self._started = started
+        self._strayed = strayed
         self._tick = tick
         self._recent = recent
         self._secrets = secrets
@@ -88,10 +94,11 @@ class Runner:
         UserError if it cannot be run, which says nothing of the candidate.
         """
         self._require_data()
+        self._tell(candidate.number, "before", self._leftovers.before_run())
         logs = self._logs(candidate)
         self._remove_artifacts()
         outcome = self._run("runner", self._problem.runner, candidate.number, self._workspace.project, logs)
-        measured = self._judge_runner(outcome)
+        measured = self._judge_runner(outcome, candidate.number)
         if measured.failure or not self._problem.evaluator:
             return measured
         if failure := self._hand_over():
@@ -116,27 +123,24 @@ class Runner:
             metric, failure = read.metric, read.failure
         self._second.take(candidate, metric, failure)
 
-    def _judge_runner(self, outcome: Outcome) -> Measurement:
+    def _judge_runner(self, outcome: Outcome, number: int) -> Measurement:
         measured = self._read(outcome, "runner") if self._source == "runner" else self._exit_of(outcome, "runner")
-        project, contract = self._workspace.project, self._contract
-        pinned, data = contract.changed(project), contract.data(project).changed()
-        if not pinned and not data:
+        project, contract, data = self._workspace.project, self._contract, self._contract.data(self._workspace.project)
+        pinned, changed = {path: contract.found(project, path) for path in contract.changed(project)}, data.changed()
+        self._tell(number, "after", self._leftovers.after_run(broken=bool(pinned or changed)))
+        if not pinned and not changed:
             return measured
-        done = "".join(contract.difference(project, path) for path in pinned)
+        done = "".join(contract.difference(path, found) for path, found in pinned.items())
         for path in pinned:
             contract.put_back(project, path)
-        lost = [path for path in data if not (self._put_new_aside(path) or contract.put_back_data(project, path))]
-        named = ", ".join([*pinned, *data][:5])
+        lost = [path for path in data.changed() if not contract.put_back_data(project, path)]
+        named = ", ".join([*pinned, *changed][:5])
         failure = f"contract: the run changed {named}, which {'cannot be' if lost else 'was'} put back"
         return replace(measured, metric=None, failure=failure, machine=False, log_tail=f"{measured.log_tail}\n{done}")
 
-    def _put_new_aside(self, path: str) -> bool:
-        """Take away a file among the data that was not there before; whether it was one, in our own checkout."""
-        project = self._workspace.project
-        if path in self._contract.data(project).hashes or not is_real(project, Path(path).parent):
-            return False
-        self._workspace.put_aside(project / path)
-        return True
+    def _tell(self, number: int, when: str, left: Left | None) -> None:
+        if left:
+            self._strayed(number, when, left)
 
     def _require_data(self) -> None:
         """UserError if the data are not what the session's numbers rest on any more."""

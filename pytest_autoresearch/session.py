@@ -18,6 +18,7 @@ from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import remove, replace_bytes, replace_text
 from pytest_autoresearch.journal import Journal
 from pytest_autoresearch.judge import spending_reason, stop_reason
+from pytest_autoresearch.leftovers import Left
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processes import Identity
 from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Verdict, by_hand
@@ -29,6 +30,7 @@ from pytest_autoresearch.workspace import PROBE, Workspace
 _LOG_TAIL = 2000
 _DESCRIPTION = 200
 _TRIES_OF_A_CODER = 2
+_PATHS = 20
 
 Measure = Callable[[Candidate], Measurement]
 
@@ -65,6 +67,7 @@ class Session:
         self.fingerprint = fingerprint
         self.mark = mark
         self._found = tuple(notices)
+        self._strayed: dict[str, str] = {}
         self.edit = edit
         self.why_nothing = ""
         self.coder_failed = False
@@ -83,10 +86,20 @@ class Session:
         identity = {"pid": process.pid, "ticks": process.ticks, "boot": process.boot}
         self.write("started", number=number, what=what, process=identity)
 
+    def strayed(self, number: int, when: str, left: Left) -> None:
+        """Record what somebody did in the checkout before a run, or a run itself; with a sentence for the user."""
+        paths, aside = [one_line(path, _DESCRIPTION) for path in left.paths[:_PATHS]], left.aside
+        self.write("left", number=number, when=when, paths=paths, count=len(left.paths), aside=aside and aside.name)
+        if aside:
+            self._strayed[when] = f"what runs leave ({left.in_words}) the next ones do not find; it is in {aside}"
+        elif not self._takes_edits:
+            changed = f"{left.in_words} changed since the run before"
+            self._strayed[when] = f"what is measured is more than {self.workspace.path}: {changed}"
+
     @property
     def notices(self) -> tuple[str, ...]:
         """Sentences for the user about what was found, at the start and since."""
-        return (*self._found, *self.workspace.locks.notices)
+        return (*self._found, *self.workspace.locks.notices, *self._strayed.values())
 
     # --- experiment 0
 

@@ -69,7 +69,11 @@ def test_data_that_git_holds_are_put_back_and_the_attempt_is_on_record(make_toy:
     ]
     assert toy.statuses() == [("keep", 10), ("crash", None), ("crash", None), ("keep", 8)]
     assert (toy.checkout / "data" / "train.csv").read_text() == TRAIN
-    assert [path.name for path in (toy.checkout / ".autoresearch" / "aside").iterdir()] == ["000-new.csv"]
+    aside = toy.checkout / ".autoresearch" / "aside"
+    assert sorted(str(path.relative_to(aside)) for path in aside.rglob("*.csv")) == [
+        "0000-run/data/new.csv",
+        "0000-run/data/train.csv",
+    ]
     assert check.violations(toy.directory) == []
 
 

@@ -6,23 +6,21 @@ It lasts until it is taken down: after a kill the next start finds it and puts b
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from pytest_autoresearch.coders.fence_files import Difference, FileFence, is_real, move
+from pytest_autoresearch.asides import drop_if_empty, new_aside
 from pytest_autoresearch.coders.fence_git import Findings, GitFence
 from pytest_autoresearch.coders.fence_traces import Traces
 from pytest_autoresearch.git import GitError
+from pytest_autoresearch.snapshot import Difference, Snapshot, Type
 from pytest_autoresearch.text import one_line
 from pytest_autoresearch.workspace import OWN, Workspace
 
 _STATE = "state.json"
-_ASIDES = 20
-_SUFFIX = "-coder"
+_SUFFIX = "coder"
 _SHOWN = 300
 
 
@@ -37,7 +35,7 @@ class Fence:
         self._left_out = {".git", OWN, str(inside / OWN), workspace.path}
         own = (f"refs/heads/{workspace.branch}", workspace.ref)
         self._git = GitFence(workspace.git, own, self._traces, place)
-        self._files = FileFence(workspace.checkout, self._includes, place / "files", workspace.git)
+        self._files = Snapshot(workspace.checkout, self._includes, place / "files", workspace.git)
 
     @classmethod
     def put_up(cls, workspace: Workspace, records: Path) -> Fence:
@@ -88,12 +86,11 @@ class Fence:
         What running the code leaves is no breach: files that git ignores, unless they are `readonly`, and compiled
         Python.
         """
-        aside = self._aside()
+        aside = new_aside(self._workspace, _SUFFIX)
         git = self._git.restore(aside / "git")
         found = self._files.differences()
         lost = self._files.undo(found, aside / "files")
-        if not any(aside.iterdir()):
-            aside.rmdir()
+        drop_if_empty(aside)
         by_products = self._by_products(found) - set(readonly)
         breaches = [one.path for one in found if one.kind != "directory" and one.path not in by_products]
         named = [f"{path} (which cannot be put back)" if path in lost else path for path in breaches]
@@ -103,7 +100,7 @@ class Fence:
         """The coder is gone, and everything is in its place."""
         shutil.rmtree(self._place, ignore_errors=True)
 
-    def _includes(self, path: str) -> bool:
+    def _includes(self, path: str, _: Type) -> bool:
         return path not in self._left_out
 
     def _by_products(self, found: list[Difference]) -> set[str]:
@@ -119,31 +116,6 @@ class Fence:
         except GitError:
             return compiled
         return compiled | (ignored - {*git.listed("ls-files", "-z")} if ignored else ignored)
-
-    def _aside(self) -> Path:
-        """A new directory for what is put aside; the oldest of twenty gives way."""
-        aside = self._own_directory() / "aside"
-        if aside.is_symlink() or not aside.is_dir():
-            if os.path.lexists(aside):
-                move(aside, aside.with_name("aside.was"))
-            aside.mkdir()
-        names = (path.name.removesuffix(_SUFFIX) for path in aside.glob(f"*{_SUFFIX}"))
-        kept = sorted(int(name) for name in names if name.isdecimal())
-        for old in kept[: len(kept) - _ASIDES + 1]:
-            shutil.rmtree(aside / f"{old:04}{_SUFFIX}", ignore_errors=True)
-        place = aside / f"{kept[-1] + 1 if kept else 0:04}{_SUFFIX}"
-        place.mkdir()
-        return place
-
-    def _own_directory(self) -> Path:
-        """Our own directory; at the top of the checkout where something stands in the way to the one that is ours."""
-        workspace = self._workspace
-        if is_real(workspace.checkout, workspace.project.relative_to(workspace.checkout)):
-            with suppress(OSError):
-                return workspace.own_directory()
-        own = workspace.checkout / OWN
-        own.mkdir(exist_ok=True)
-        return own
 
 
 def _shown(texts: list[str]) -> list[str]:

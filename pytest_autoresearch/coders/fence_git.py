@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_autoresearch.coders.fence_files import Difference, FileFence, move
 from pytest_autoresearch.coders.fence_refs import RefFence
 from pytest_autoresearch.coders.fence_traces import Traces
 from pytest_autoresearch.git import Git, GitError
+from pytest_autoresearch.snapshot import Difference, Snapshot, move
 
 # In the directory that all checkouts of a repository share, and in the checkout's own.
 _SHARED = frozenset({"config", "config.worktree", "hooks", "info", "info/attributes", "info/exclude", "info/grafts"})
@@ -45,8 +45,8 @@ class GitFence:
         self._traces = traces
         self._directory, self._common = _directories(git)
         self._link = None if self._directory == self._common else (git.directory / ".git").read_bytes()
-        self._shared_files = FileFence(self._common, _is_shared, copies / "shared", None)
-        self._own_files = FileFence(self._directory, _OWN.__contains__, copies / "own", None)
+        self._shared_files = Snapshot(self._common, lambda path, _: _is_shared(path), copies / "shared", None)
+        self._own_files = Snapshot(self._directory, lambda path, _: path in _OWN, copies / "own", None)
         self._refs = RefFence(git, own, traces, [self._common / "HEAD", *self._common.glob("worktrees/*/HEAD")])
         self._entries: frozenset[str] = frozenset()
         self._staged: str | None = None

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from tests.chaos import check
+from tests.llm.server import MODEL, idea, say, serving
 from tests.support import PYTEST, TSP, git
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,7 @@ BASELINE = 25.251112
 HONEST = 26.065212
 """What the candidate that comes after each attack gives, measured by itself: worse than the baseline."""
 
+_REPLAY = "--autoresearch-critic=replay"
 _ITERATIONS = 2
 _PATIENCE_S = 60
 _LARGEST = 1 << 26
@@ -149,9 +151,9 @@ class Arena:
 
     def fight(self) -> Outcome:
         """Run the loop to its end, a second time if the first one was killed, and say what came of it."""
-        said, status = self._run(_ITERATIONS)
+        said, status = self._run(_ITERATIONS, _REPLAY)
         if status is not None and status < 0:
-            more, status = self._run(_ITERATIONS - max(0, len(self._results()) - 1))
+            more, status = self._run(_ITERATIONS - max(0, len(self._results()) - 1), _REPLAY)
             said += more
         return Outcome(
             said=said,
@@ -162,6 +164,18 @@ class Arena:
             leaks=tuple(self._leaks(said)),
         )
 
+    def questions(self) -> list[str]:
+        """All that a model is asked as the critic and the coder of the next experiment."""
+        with serving(lambda _: say(idea())) as server:
+            file = self.project / "problem.yaml"
+            keys = {"critic": {"provider": "ollama", "base_url": server.url, "model": MODEL, "timeout_s": 5}}
+            keys["coder"] = {"enabled": True, "agent": "editor"}
+            file.write_text(json.dumps({**json.loads(file.read_text()), **keys}))
+            said, _ = self._run(1, "--autoresearch-critic=ollama")
+        asked = [message["content"] for one in server.asked if one.method == "POST" for message in one.messages]
+        assert asked, said
+        return asked
+
     def end_what_is_left(self) -> None:
         """End the processes of this arena that an attack has put out of the loop's reach."""
         mark = f"{WITNESS}={self.witness}".encode()
@@ -169,11 +183,11 @@ class Arena:
             if entry.name.isdigit() and int(entry.name) != os.getpid() and mark in _environment_of(entry):
                 os.kill(int(entry.name), signal.SIGKILL)
 
-    def _run(self, iterations: int) -> tuple[str, int | None]:
+    def _run(self, iterations: int, critic: str) -> tuple[str, int | None]:
         """What the loop prints, and its exit status; None if it does not come to an end."""
         options = (
             "--autoresearch",
-            "--autoresearch-critic=replay",
+            critic,
             "--autoresearch-confirm",
             "-p",
             "no:cacheprovider",
@@ -251,13 +265,7 @@ class Outcome:
     def gains(self) -> list[str]:
         """What the attack has got that it should not have; [] if it is not accepted."""
         kept = [f"experiment {one['number']} is kept" for one in self.experiments if one["status"] == "keep"]
-        broken = [one for one in self.violations if one not in self.left]
-        return [*kept, *broken, *(f"the key is in {place}" for place in self.leaks)]
-
-    @property
-    def left(self) -> list[str]:
-        """What lies about in the session's checkout and is none of its business: a nuisance, and no gain."""
-        return [one for one in self.violations if one.startswith("[1] the checkout is not clean")]
+        return [*kept, *self.violations, *(f"the key is in {place}" for place in self.leaks)]
 
     @property
     def harm(self) -> list[str]:

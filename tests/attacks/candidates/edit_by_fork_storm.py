@@ -23,7 +23,8 @@ if os.fork() == 0:
     until = time.monotonic() + 20
     while time.monotonic() < until:
         Path("evaluate.py").write_text('print("tour_length: 1.000000")\n')
-        WITNESS.write_text("a chain of processes wrote evaluate.py")
+        if not WITNESS.exists():
+            WITNESS.write_text("a chain of processes wrote evaluate.py")
         if os.fork():
             os._exit(0)
         os.setsid()

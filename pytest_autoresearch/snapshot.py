@@ -1,13 +1,14 @@
-"""The files of a directory before a coder was there, and what is different afterwards."""
+"""The files of a directory at one time, what is different at another, and how it is made what it was."""
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count
@@ -16,12 +17,14 @@ from typing import Any, Literal
 
 from pytest_autoresearch.files import first_free
 from pytest_autoresearch.git import Git, GitError
+from pytest_autoresearch.machine import writing
 
 _SAVED_SIZE = 256 << 10
 _SAVED_TOTAL = 32 << 20
 _COPY, _NAME = "copy-", "name-"
 
 Kind = Literal["new", "directory", "changed", "gone"]
+Type = Literal["file", "directory", "link", "repository", "other"]
 Mark = list[Any]  # a JSON list: type and permissions, then what tells one content from another
 
 
@@ -33,15 +36,15 @@ class Difference:
     kind: Kind
 
 
-class FileFence:
-    """What was below `top`, as far as `includes` says yes to its path.
+class Snapshot:
+    """What was below `top`, as far as `includes` says yes to a path and what is there.
 
     What `git` holds it gives back; what it does not, or what there is without a `git`, is in `copies`: as a copy, or
     where that were too much as a second name of the file, which outlasts all but a change in place. No link is
     followed, and no repository within is looked into.
     """
 
-    def __init__(self, top: Path, includes: Callable[[str], bool], copies: Path, git: Git | None) -> None:
+    def __init__(self, top: Path, includes: Callable[[str, Type], bool], copies: Path, git: Git | None) -> None:
         self._top = top
         self._includes = includes
         self._copies = copies
@@ -61,7 +64,7 @@ class FileFence:
             small = self._git is None or (mark[2] <= _SAVED_SIZE and total + mark[2] <= _SAVED_TOTAL)
             total += mark[2] if small else 0
             name, self._saved[path] = f"{_COPY if small else _NAME}{len(self._saved)}", ""
-            with suppress(OSError):
+            with _one_by_one(), writing(self._copies / name):
                 (shutil.copyfile if small else os.link)(self._top / path, self._copies / name)
                 self._saved[path] = name
                 self._marks[path] = mark if small else _mark(self._top / path)
@@ -78,7 +81,10 @@ class FileFence:
         """What is different now; a file whose content came to the same is not."""
         self._open_directories()
         now = self._now()
-        return [Difference(path, kind) for path in sorted(self._marks.keys() | now) if (kind := self._kind(path, now))]
+        kinds = {path: self._kind(path, now) for path in sorted(self._marks.keys() | now)}
+        for path in [path for path, kind in kinds.items() if kind is None and self._marks[path] != now[path]]:
+            self._renew(path)
+        return [Difference(path, kind) for path, kind in kinds.items() if kind]
 
     def undo(self, found: list[Difference], aside: Path) -> set[str]:
         """Make everything what it was, with what is there now put `aside`; the paths for which that cannot be done.
@@ -91,6 +97,15 @@ class FileFence:
         lost = {path for path in sorted(new) if not _done(move, self._top / path, aside / path)}
         old = sorted((one.path for one in found if one.path in self._marks), key=self._turn)
         return lost | {path for path in old if not _done(self._give_back, path, aside / path)}
+
+    def retake(self, path: str) -> None:
+        """Take down anew what is at one path, a small file then and now."""
+        shutil.copyfile(self._top / path, self._copies / self._saved[path])
+        self._marks[path] = _mark(self._top / path)
+
+    def forget(self, path: str) -> None:
+        """Miss a path no more that is gone for good."""
+        self._marks.pop(path, None)
 
     def copy_of(self, path: str) -> Path | None:
         """The copy of a file; None if there is none, or if it was changed together with the file that it is."""
@@ -126,19 +141,17 @@ class FileFence:
         waiting = [""]
         while waiting:
             directory = waiting.pop()
-            try:
-                names = sorted(entry.name for entry in os.scandir(self._top / directory))
-            except OSError:
-                continue
-            for path in (f"{directory}{name}" for name in names):
-                try:
-                    mark = _mark(self._top / path) if self._includes(path) else None
-                except OSError:  # somebody else's, and gone by now
-                    continue
-                if mark is not None:
+            for name, mark in _marks_in(f"{self._top}/{directory}"):
+                path = f"{directory}{name}"
+                if self._includes(path, mark[0]):
                     yield path, mark
                     if mark[0] == "directory":
                         waiting.append(f"{path}/")
+
+    def _renew(self, path: str) -> None:
+        """Take the present state of a path for the one that it had, unless its other name is known by that."""
+        if not self._saved.get(path, "").startswith(_NAME):
+            self._marks[path] = _mark(self._top / path)
 
     def _open_directories(self) -> None:
         """Directories have the permissions that they had, so that their files can be seen and moved."""
@@ -174,6 +187,7 @@ class FileFence:
         write(place)
         if mark[0] != "link":
             place.chmod(mark[1])
+        self._renew(path)
 
     def _writer(self, path: str) -> Callable[[Path], object]:
         """What writes the path as it was; OSError or GitError if nothing can."""
@@ -214,11 +228,21 @@ def move(place: Path, target: Path) -> None:
 
 def _done(step: Callable[..., None], *arguments: object) -> bool:
     """Whether a step could be taken."""
-    try:
+    done = False
+    with suppress(GitError), _one_by_one():
         step(*arguments)
-    except (OSError, GitError):
-        return False
-    return True
+        done = True
+    return done
+
+
+@contextmanager
+def _one_by_one() -> Iterator[None]:
+    """Let pass what cannot be done with one path, but not what the machine lacks for all of them."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
+            raise
 
 
 def _given_back(git: Git) -> frozenset[str]:
@@ -227,13 +251,24 @@ def _given_back(git: Git) -> frozenset[str]:
     return frozenset(looked_at - {*git.listed("ls-files", "--modified", "-z")})
 
 
+def _marks_in(directory: str) -> Iterator[tuple[str, Mark]]:
+    """The marks of what is in a directory, by name; nothing where it is gone or is none."""
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            with suppress(OSError):  # somebody else's, and gone by now
+                yield entry.name, _mark_of(entry.stat(follow_symlinks=False), entry.path)
+
+
 def _mark(path: Path) -> Mark:
-    found = path.lstat()
+    return _mark_of(path.lstat(), str(path))
+
+
+def _mark_of(found: os.stat_result, path: str) -> Mark:
     permissions = stat.S_IMODE(found.st_mode)
     if stat.S_ISLNK(found.st_mode):
-        return ["link", 0, str(path.readlink())]
+        return ["link", 0, os.readlink(path)]  # noqa: PTH115
     if stat.S_ISDIR(found.st_mode):
-        return ["repository" if path.name == ".git" else "directory", permissions]
+        return ["repository" if path.endswith("/.git") else "directory", permissions]
     if stat.S_ISREG(found.st_mode):
         return ["file", permissions, found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
     return ["other", permissions, found.st_ino]

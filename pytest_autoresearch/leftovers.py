@@ -135,9 +135,8 @@ class Leftovers:
     def _includes(self, path: str, kind: Type) -> bool:
         if path in self._left_out:
             return False
-        view = next((one for one in self._views if path.startswith(one)), None)
-        if view is not None:
-            rest = path.removeprefix(view)
+        if path.startswith(self._views):
+            rest = next(path.removeprefix(view) for view in self._views if path.startswith(view))
             return "/" in rest or (kind == "directory" and rest in ("", ".new"))
         return not (kind == "file" and path.startswith(self._compiled))
 

@@ -81,6 +81,8 @@ class Snapshot:
         """What is different now; a file whose content came to the same is not."""
         self._open_directories()
         now = self._now()
+        if now == self._marks:
+            return []
         kinds = {path: self._kind(path, now) for path in sorted(self._marks.keys() | now)}
         for path in [path for path, kind in kinds.items() if kind is None and self._marks[path] != now[path]]:
             self._renew(path)
@@ -135,18 +137,29 @@ class Snapshot:
         return False
 
     def _now(self) -> dict[str, Mark]:
-        return dict(self._walk())
-
-    def _walk(self) -> Iterator[tuple[str, Mark]]:
+        now: dict[str, Mark] = {}
         waiting = [""]
         while waiting:
             directory = waiting.pop()
-            for name, mark in _marks_in(f"{self._top}/{directory}"):
-                path = f"{directory}{name}"
-                if self._includes(path, mark[0]):
-                    yield path, mark
+            for entry in _entries(f"{self._top}/{directory}"):
+                path = directory + entry.name
+                if (mark := self._mark_now(entry, path)) is not None:
+                    now[path] = mark
                     if mark[0] == "directory":
                         waiting.append(f"{path}/")
+        return now
+
+    def _mark_now(self, entry: os.DirEntry[str], path: str) -> Mark | None:
+        """The mark of what is there, the one that it had where nothing has happened; None if it is not to be had."""
+        try:
+            found = entry.stat(follow_symlinks=False)
+            known = self._marks.get(path)
+            if known is not None and known[2:] == _state(found):
+                return known
+            mark = _mark_of(found, entry.path)
+        except OSError:  # somebody else's, and gone by now
+            return None
+        return mark if self._includes(path, mark[0]) else None
 
     def _renew(self, path: str) -> None:
         """Take the present state of a path for the one that it had, unless its other name is known by that."""
@@ -155,10 +168,11 @@ class Snapshot:
 
     def _open_directories(self) -> None:
         """Directories have the permissions that they had, so that their files can be seen and moved."""
-        for path, mark in self._marks.items():
-            place = self._top / path
+        for path in [path for path, mark in self._marks.items() if mark[0] == "directory"]:
+            place, mark = self._top / path, self._marks[path]
             with suppress(OSError):
-                if mark[0] == "directory" and _mark(place)[:1] == mark[:1] and self._is_real(path):
+                there = _mark(place)
+                if there[0] == mark[0] and there != mark and self._is_real(path):
                     place.chmod(mark[1])
 
     # --- how it comes back
@@ -251,16 +265,22 @@ def _given_back(git: Git) -> frozenset[str]:
     return frozenset(looked_at - {*git.listed("ls-files", "--modified", "-z")})
 
 
-def _marks_in(directory: str) -> Iterator[tuple[str, Mark]]:
-    """The marks of what is in a directory, by name; nothing where it is gone or is none."""
-    with suppress(OSError), os.scandir(directory) as entries:
-        for entry in entries:
-            with suppress(OSError):  # somebody else's, and gone by now
-                yield entry.name, _mark_of(entry.stat(follow_symlinks=False), entry.path)
+def _entries(directory: str) -> list[os.DirEntry[str]]:
+    """What is in a directory; nothing where it is gone or is none."""
+    try:
+        with os.scandir(directory) as entries:
+            return list(entries)
+    except OSError:
+        return []
 
 
 def _mark(path: Path) -> Mark:
     return _mark_of(path.lstat(), str(path))
+
+
+def _state(found: os.stat_result) -> list[int]:
+    """What changes with a file's content, and with its permissions; the last of it cannot be set back."""
+    return [found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
 
 
 def _mark_of(found: os.stat_result, path: str) -> Mark:
@@ -270,5 +290,5 @@ def _mark_of(found: os.stat_result, path: str) -> Mark:
     if stat.S_ISDIR(found.st_mode):
         return ["repository" if path.endswith("/.git") else "directory", permissions]
     if stat.S_ISREG(found.st_mode):
-        return ["file", permissions, found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
+        return ["file", permissions, *_state(found)]
     return ["other", permissions, found.st_ino]

@@ -28,7 +28,7 @@ def status_lines(place: Place, problem: Problem) -> Iterator[str]:
     progress, last = _read(ledger)
     running = holder(place.records)
     yield f"session {place.branch}: {f'running, {running}' if running else 'not running'}"
-    yield f"checkout: {_checkout(place, progress)}"
+    yield f"checkout: {checkout_of(place, progress)}"
     yield from _standing(problem, progress)
     yield from progress.spread.lines()
     yield from _keeps(progress, last)
@@ -51,7 +51,7 @@ def _read(ledger: Ledger) -> tuple[Progress, deque[Experiment]]:
     return progress, last
 
 
-def _checkout(place: Place, progress: Progress) -> Path:
+def checkout_of(place: Place, progress: Progress) -> Path:
     """Where the session's checkout is."""
     if progress.checkout is None or place.is_at_home:
         return place.checkout / place.inside

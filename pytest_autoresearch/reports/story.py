@@ -1,0 +1,222 @@
+"""A session told experiment by experiment from its ledger, in one pass and in memory that does not grow with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.ledger import Ledger, LedgerDamaged, Record, parse
+from pytest_autoresearch.place import Place
+from pytest_autoresearch.problem import Problem
+from pytest_autoresearch.progress import Progress
+from pytest_autoresearch.records import BY_HAND, Experiment, Idea
+from pytest_autoresearch.status import checkout_of
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One question to a model: who asked it what for, what it took, and what went wrong ('' if nothing did)."""
+
+    role: str
+    provider: str
+    model: str
+    tokens: int
+    usd: float
+    seconds: float
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One experiment with all that the ledger has of it.
+
+    `beaten` is the incumbent's metric when it was measured, `best` the one after it, both None where there was none
+    under the contract of this experiment: numbers of two contracts cannot be compared. `left` is what the run left in
+    the checkout, `besides` what somebody had changed there before it.
+    """
+
+    experiment: Experiment
+    run_id: str
+    beaten: float | None
+    best: float | None
+    calls: tuple[Call, ...] = ()
+    left: tuple[str, ...] = ()
+    besides: tuple[str, ...] = ()
+
+    @property
+    def idea(self) -> Idea | None:
+        """The idea, None for the baseline."""
+        return self.experiment.idea
+
+    @property
+    def critic(self) -> str:
+        """Who proposed it, '' for the baseline."""
+        return self.idea.critic if self.idea else ""
+
+    @property
+    def delta(self) -> float | None:
+        """The change of the metric against what it had to beat."""
+        metric = self.experiment.metric
+        return None if metric is None or self.beaten is None else metric - self.beaten
+
+    @property
+    def expected(self) -> float | None:
+        """The change that the critic expected."""
+        return self.idea.expected_delta if self.idea else None
+
+    @property
+    def breaks_contract(self) -> bool:
+        """Whether it was caught changing what its number rests on."""
+        return self.experiment.status == "crash" and self.experiment.reason.startswith("contract")
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What the ledger has told of the experiment that is under way."""
+
+    idea: Idea | None = None
+    calls: list[Call] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    besides: list[str] = field(default_factory=list)
+
+    def take(self, kind: str, record: Record) -> None:
+        match kind:
+            case "idea":
+                self.idea = Idea.from_json(record["idea"])
+            case "call":
+                self.calls.append(_call(record))
+            case "left":
+                (self.left if record["when"] == "after" else self.besides).extend(record["paths"])
+
+
+class Story:
+    """The session at `place`; UserError if there is none. It may be running.
+
+    `progress` is what the ledger adds up to as far as `entries` has read it.
+    """
+
+    def __init__(self, place: Place, problem: Problem) -> None:
+        self.place = place
+        self.problem = problem
+        self.progress = Progress()
+        self._ledger = Ledger(place.records / "ledger.jsonl")
+        if not self._ledger.path.exists():
+            raise UserError(f"there is no session {place.branch} yet; begin it: pytest-autoresearch run")
+
+    @property
+    def project(self) -> Path:
+        """The problem's directory in the session's checkout, where the views are."""
+        return checkout_of(self.place, self.progress)
+
+    def entries(self) -> Iterator[Entry]:
+        """Each finished experiment, oldest first; LedgerDamaged if the ledger is not as it was written."""
+        self.progress = progress = Progress()
+        pending, run_id = _Pending(), ""
+        for number, (kind, line) in enumerate(self._ledger.lines(), start=1):
+            try:
+                before = progress.incumbent
+                progress.take(kind, line)
+                if kind == "run":
+                    run_id = parse(line)["run_id"]
+                elif kind in ("idea", "call", "left"):
+                    pending.take(kind, parse(line))
+            except (KeyError, TypeError, ValueError):
+                raise LedgerDamaged(self._ledger.damage(number)) from None
+            if kind == "result" and progress.last is not None:
+                yield _entry(progress.last, before, progress.incumbent, pending, run_id)
+                pending = _Pending()
+
+
+def _entry(
+    done: Experiment, before: Experiment | None, after: Experiment | None, pending: _Pending, run_id: str
+) -> Entry:
+    def metric(one: Experiment | None) -> float | None:
+        return one.metric if one is not None and one.contract == done.contract else None
+
+    return Entry(
+        experiment=replace(done, idea=pending.idea if done.number else None),
+        run_id=run_id,
+        beaten=metric(before),
+        best=metric(after),
+        calls=tuple(pending.calls),
+        left=tuple(pending.left),
+        besides=tuple(pending.besides),
+    )
+
+
+def _call(record: Record) -> Call:
+    return Call(
+        role=record["role"],
+        provider=record["provider"],
+        model=record["model"],
+        tokens=record["prompt"] + record["completion"],
+        usd=record["usd"],
+        seconds=record["seconds"],
+        fault=record["fault"],
+    )
+
+
+@dataclass(slots=True)
+class Score:
+    """How one critic did: its experiments, its keeps, and by how much they improved the metric in all (positive)."""
+
+    critic: str
+    tried: int = 0
+    kept: int = 0
+    crashed: int = 0
+    gain: float = 0.0
+    tokens: int = 0
+    usd: float = 0.0
+
+    def take(self, entry: Entry, *, lower_is_better: bool) -> None:
+        """Count in one of its experiments."""
+        done = entry.experiment
+        self.tried += 1
+        self.kept += done.status == "keep"
+        self.crashed += done.status == "crash"
+        self.tokens += done.tokens
+        self.usd += done.usd
+        if done.status == "keep" and entry.delta is not None:
+            self.gain += -entry.delta if lower_is_better else entry.delta
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the entries of a session add up to beyond its `Progress`; `seconds` is the time of all runs.
+
+    `contracts` has, for each change of the contract, the number of the first experiment under the new one.
+    """
+
+    lower_is_better: bool
+    seconds: float = 0.0
+    began: float = 0.0
+    ended: float = 0.0
+    scores: dict[str, Score] = field(default_factory=dict)
+    contracts: list[int] = field(default_factory=list)
+    duplicates: int = 0
+    machine: int = 0
+    breaches: int = 0
+    leaving: int = 0
+    besides: int = 0
+    _contract: str = ""
+
+    def take(self, entry: Entry) -> None:
+        """Count in one experiment."""
+        done = entry.experiment
+        self.began = self.began or done.at
+        self.ended = done.at
+        self.seconds += done.seconds
+        self.duplicates += done.duplicate_of is not None
+        self.machine += done.machine
+        self.breaches += entry.breaks_contract
+        self.leaving += bool(entry.left)
+        self.besides += bool(entry.besides)
+        if done.contract != self._contract:
+            self._contract = done.contract
+            self.contracts.append(done.number)
+        if done.number:
+            name = entry.critic or BY_HAND
+            score = self.scores.setdefault(name, Score(name))
+            score.take(entry, lower_is_better=self.lower_is_better)

@@ -23,7 +23,16 @@ from pytest_autoresearch.place import CHECKOUTS, Place
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.workspace import OWN
 
-VIEWS = ("results.tsv", "run.log", "next_idea.json", "program.md")
+VIEWS = (
+    "results.tsv",
+    "run.log",
+    "next_idea.json",
+    "program.md",
+    "STATE.md",
+    "AUDIT_LOG.md",
+    "AUDIT_LOG.json",
+    "report.html",
+)
 
 
 def check_committed(place: Place, problem: Problem) -> str:

@@ -19,6 +19,7 @@ from pytest_autoresearch.settings import CODERS, SAMPLERS, default_problem
 if TYPE_CHECKING:
     from pytest_autoresearch.place import Place
     from pytest_autoresearch.problem import Problem
+    from pytest_autoresearch.reports.story import Story
 
 CRITICS = ("ollama", "openrouter", "openai", "hybrid", "tuner", "replay", "auto")
 _FAILED, _INTERRUPTED, _USAGE = 1, 2, 4
@@ -78,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_session(holdout)
     holdout.set_defaults(command=_holdout)
+    _add_reports(command)
     propose = command("propose", "ask the critic for the next idea", "It is written to next_idea.json.")
     propose.add_argument("--dry-run", action="store_true", help="show an idea and do not make it the next one")
     apply = command("apply", "have the coder make the edit of the idea")
@@ -97,6 +99,28 @@ def parser() -> argparse.ArgumentParser:
     for step in (propose, apply, run):
         _add_parts(step)
     return top
+
+
+def _add_reports(command: Callable[..., argparse.ArgumentParser]) -> None:
+    state = command("state", "print where a session stands, on one page of Markdown")
+    state.set_defaults(command=_state)
+    analyze = command("analyze", "print a session in numbers: counts, keep rate, critics, what gained most")
+    analyze.add_argument("--json", action="store_true", help="as JSON: the audit without its experiments")
+    analyze.set_defaults(command=_analyze)
+    audit = command(
+        "audit",
+        "write AUDIT_LOG.md and AUDIT_LOG.json",
+        "They are beside problem.yaml in the session's checkout, and the loop writes them at its end.",
+    )
+    audit.add_argument("--output", type=Path, metavar="DIR", help="another directory for them")
+    audit.add_argument(
+        "--holdout",
+        action="store_true",
+        help="with the values of the second evaluator; only with an --output outside of the session's checkout",
+    )
+    audit.set_defaults(command=_audit)
+    for one in (state, analyze, audit):
+        _add_session(one)
 
 
 def _add_init(command: argparse.ArgumentParser) -> None:
@@ -156,6 +180,41 @@ def _init(command: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
         f"the loop: pytest --autoresearch --autoresearch-confirm --iterations=10 {here}{'' if usual else f'/{name}'}"
     )
     return 0
+
+
+def _state(parsed: argparse.Namespace) -> int:
+    from pytest_autoresearch.reports.state import state_of
+
+    print(state_of(_story(parsed)), end="")
+    return 0
+
+
+def _analyze(parsed: argparse.Namespace) -> int:
+    from pytest_autoresearch.reports.analysis import analysis_json, analysis_lines
+
+    story = _story(parsed)
+    for line in [analysis_json(story)] if parsed.json else analysis_lines(story):
+        print(line)
+    return 0
+
+
+def _audit(parsed: argparse.Namespace) -> int:
+    from pytest_autoresearch.reports.audit import audit_on_demand
+
+    for path in audit_on_demand(_story(parsed), parsed.output, holdout=parsed.holdout):
+        print(path)
+    return 0
+
+
+def _story(parsed: argparse.Namespace) -> Story:
+    """The session that is meant."""
+    from pytest_autoresearch.place import find_place
+    from pytest_autoresearch.problem import load_problem
+    from pytest_autoresearch.reports.story import Story
+
+    file = _problem_file(parsed.problem)
+    problem = load_problem(file, look=False)
+    return Story(find_place(file, problem.branch_prefix, parsed.tag), problem)
 
 
 def _status(parsed: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from pytest_autoresearch.machine import writing
 from pytest_autoresearch.place import Place
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processtree import MARKER
-from pytest_autoresearch.records import Candidate, Experiment
+from pytest_autoresearch.records import Candidate
 from pytest_autoresearch.session import Session
 
 _NAME = "holdout.jsonl"
@@ -88,8 +88,22 @@ class SecondOpinion:
         self._holdout.add(Held(candidate.commit, self._session.fingerprint, metric, failure))
 
 
-def holdout_lines(place: Place, problem: Problem) -> Iterator[str]:
-    """The keeps with both of their values, and what is to be said of them; UserError if there is nothing to show.
+@dataclass(frozen=True, slots=True)
+class HeldKeep:
+    """A keep with both of its values; `worse` is by how much the second one is worse than that of the keep before.
+
+    It is None where it is no worse, or where one of the two has no value.
+    """
+
+    number: int
+    metric: float | None
+    holdout: float | None
+    failure: str
+    worse: float | None
+
+
+def held_keeps(place: Place, problem: Problem) -> Iterator[HeldKeep]:
+    """The keeps with both of their values; UserError if there is nothing to show.
 
     Refused inside a run: whoever could be led by the values is not to see them.
     """
@@ -98,22 +112,26 @@ def holdout_lines(place: Place, problem: Problem) -> Iterator[str]:
     ledger, holdout = Ledger(place.records / "ledger.jsonl"), Holdout(place.records)
     if not holdout.path.exists():
         raise UserError("nothing was held out: give `holdout`, a second evaluator, in problem.yaml")
-    yield f"{'':5} {problem.metric_name:>12} {'holdout':>12}"
     before: float | None = None
     for done in (done for done in ledger.experiments() if done.status == "keep"):
         held = holdout.get(done.commit, done.contract)
         value = None if held is None else held.metric
-        yield _line(done, held) + _flag(before, value, lower_is_better=problem.lower_is_better)
+        worse = _worse(before, value, lower_is_better=problem.lower_is_better)
+        yield HeldKeep(done.number, done.metric, value, "" if held is None else held.failure, worse)
         before = value if value is not None else before
 
 
-def _line(done: Experiment, held: Held | None) -> str:
-    value = "-" if held is None or held.metric is None else f"{held.metric:.6g}"
-    failure = f"  {held.failure}" if held is not None and held.failure else ""
-    return f"{done.number:5} {done.metric:12.6g} {value:>12}{failure}"
+def holdout_lines(place: Place, problem: Problem) -> Iterator[str]:
+    """The same in lines for people."""
+    keeps = list(held_keeps(place, problem))
+    yield f"{'':5} {problem.metric_name:>12} {'holdout':>12}"
+    for one in keeps:
+        value = "-" if one.holdout is None else f"{one.holdout:.6g}"
+        flag = "" if one.worse is None else f"  better on the metric, worse on the holdout ({one.worse:+.4g})"
+        yield f"{one.number:5} {one.metric:12.6g} {value:>12}{one.failure and f'  {one.failure}'}{flag}"
 
 
-def _flag(before: float | None, value: float | None, *, lower_is_better: bool) -> str:
+def _worse(before: float | None, value: float | None, *, lower_is_better: bool) -> float | None:
     if before is None or value is None or (value <= before if lower_is_better else value >= before):
-        return ""
-    return f"  better on the metric, worse on the holdout ({value - before:+.4g})"
+        return None
+    return value - before

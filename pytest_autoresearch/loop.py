@@ -141,6 +141,7 @@ class Loop:
         """Take notice of an experiment, and tell everybody who wants to know."""
         item.user_properties.extend(item.properties(done))
         self._summary.add(item.file.nodeid, done)
+        item.file.research.views.take(done)
         try:
             item.ihook.pytest_autoresearch_experiment_recorded(research=item.file.research, experiment=done)
         except Exception as error:

@@ -47,12 +47,13 @@ _OTHER_PROBLEM = (
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """A session and what measures in its checkout."""
+    """A session and what measures in its checkout; `views` says where each view of it goes."""
 
     session: Session
     runner: Runner
     supervisor: Supervisor
     contract: Contract
+    views: dict[str, Path]
 
 
 def has_begun(place: Place) -> bool:
@@ -264,20 +265,15 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
         started=session.process_started,
         strayed=session.strayed,
         tick=tick,
-        recent=lambda: _last_commits(journal, LOGS_KEPT),
+        recent=lambda: [done.commit for done in session.recent(LOGS_KEPT)],
         secrets=Mask(os.environ, key_names(problem)).values,
     )
-    return OpenSession(session, runner, supervisor, contract)
+    return OpenSession(session, runner, supervisor, contract, views)
 
 
 def _as_it_goes_on(own: Problem, users: Problem) -> Problem:
     """The session's problem with those of the user's sections that have no part in what is measured."""
     return own.model_copy(update={name: getattr(users, name) for name in ("critic", "coder", "stop", "prices")})
-
-
-def _last_commits(journal: Journal, count: int) -> list[str]:
-    """The commits of the last experiments, the youngest last."""
-    return [done.commit for done in journal.ledger.experiments(journal.progress.next_number - 1 - count)]
 
 
 def _place_problem(place: Place, journal: Journal, top: Path) -> None:

@@ -39,6 +39,8 @@ from pytest_autoresearch.opening import OpenSession, has_begun, open_session, op
 from pytest_autoresearch.place import Place, find_place
 from pytest_autoresearch.problem import Problem, key_names, load_problem
 from pytest_autoresearch.records import BY_HAND, Candidate, Experiment, Idea, Measurement, Verdict
+from pytest_autoresearch.reports.story import Story
+from pytest_autoresearch.reports.views import Views
 from pytest_autoresearch.runner import Tick
 from pytest_autoresearch.sections import CoderSection
 from pytest_autoresearch.session import Session
@@ -223,6 +225,12 @@ class Research:
         """The same, without what measures in it."""
         return self.opened.session
 
+    @cached_property
+    def views(self) -> Views:
+        """What people look at, kept up to date."""
+        opened = self.opened
+        return Views(opened.session, Story(self.place, opened.session.problem), opened.views, self.mask, self._say)
+
     @property
     def is_open(self) -> bool:
         """Whether the session has been opened."""
@@ -253,7 +261,9 @@ class Research:
             self.opened.supervisor.expire()
 
     def close(self) -> None:
-        """Close the session, if it was opened."""
+        """Close the session, if it was opened, with every view of it fresh."""
+        if "views" in self.__dict__:
+            self.views.close(audit=not self.options.by_hand)
         self._stack.close()
 
     @cached_property

@@ -270,6 +270,10 @@ class Session:
         blob, pending = self.workspace.blob_of(content), self.progress.pending_candidate
         return blob not in self.progress.known and blob != (pending or {}).get("blob")
 
+    def recent(self, count: int) -> list[Experiment]:
+        """The last experiments, the youngest last."""
+        return list(self._journal.ledger.experiments(self.progress.next_number - 1 - count))
+
     def spending_reason(self) -> str | None:
         """The stop rule on tokens or money that holds now, if one does."""
         return spending_reason(self.problem.stop, self.progress)

@@ -113,6 +113,7 @@ def run(bench: Bench, *, message: str | None = None) -> None:
         raise UserError(f"no experiment: {attempt.why_nothing}")
     for line in _outcome(done):
         bench.tell(line)
+    bench.research.views.take(done)
     bench.recorded(done)
     if reason := session.stop_reason():
         bench.note(f"this is enough: {reason}")

@@ -1,0 +1,139 @@
+"""`AUDIT_LOG.md` and `AUDIT_LOG.json`: all that somebody may want to check, for people and for programs."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+from pytest_autoresearch.checkout import own_paths
+from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.files import open_new
+from pytest_autoresearch.git import Git
+from pytest_autoresearch.holdout import held_keeps
+from pytest_autoresearch.machine import writing
+from pytest_autoresearch.masking import Mask
+from pytest_autoresearch.problem import key_names
+from pytest_autoresearch.reports import markdown
+from pytest_autoresearch.reports.diffs import with_diffs
+from pytest_autoresearch.reports.facts import (
+    VERSION,
+    Facts,
+    critic_facts,
+    entry_facts,
+    integrity_facts,
+    precondition_facts,
+    session_facts,
+    summary_facts,
+)
+from pytest_autoresearch.reports.story import Entry, Story, Tally
+from pytest_autoresearch.text import one_line
+
+MARKDOWN, JSON = "AUDIT_LOG.md", "AUDIT_LOG.json"
+_TOP = 10
+_HYPOTHESIS = 300
+
+
+def write_audit(story: Story, directory: Path, mask: Mask, *, holdout: bool = False) -> tuple[Path, Path]:
+    """Write both files into `directory`, each in one step, with every key hidden; their paths.
+
+    The ledger is read twice: what stands first is known last.
+    """
+    head = audit_head(story)
+    if holdout:
+        head["holdout"] = holdout_facts(story)
+    paths = directory / MARKDOWN, directory / JSON
+    fresh = [path.with_name(f"{path.name}.new") for path in paths]
+    with ExitStack() as stack:
+        text, data = (stack.enter_context(_writing(path)) for path in fresh)
+        _write(text, (mask.text(part).encode(errors="replace") for part in markdown.head_lines(head)))
+        _write(data, [_opening(mask.data(head))])
+        for number, facts in enumerate(_experiments(story)):
+            masked = mask.data(facts)
+            _write(text, (part.encode(errors="replace") for part in markdown.entry_lines(masked)))
+            _write(data, [b",\n" if number else b"\n", _json(masked)])
+        _write(data, [b"\n]}\n"])
+    for path, made in zip(paths, fresh, strict=True):
+        made.replace(path)
+    return paths
+
+
+def audit_on_demand(story: Story, directory: Path | None, *, holdout: bool) -> tuple[Path, Path]:
+    """Write both files where the loop does, or into `directory`; UserError where the `holdout` has no place.
+
+    What lies in the checkout, a critic, a coder or a candidate may come to see.
+    """
+    for _ in story.entries():
+        pass
+    project = story.project
+    outside = directory is not None and not directory.resolve().is_relative_to(project.resolve())
+    if holdout and not outside:
+        raise UserError(f"--holdout needs an --output outside of {project}: what is in there, a coder may see")
+    mask = Mask(os.environ, key_names(story.problem))
+    return write_audit(story, directory or own_paths(project)[MARKDOWN].parent, mask, holdout=holdout)
+
+
+def audit_head(story: Story) -> Facts:
+    """All of the audit but the experiments one by one."""
+    tally, keeps = Tally(story.problem.lower_is_better), list[Entry]()
+    for entry in story.entries():
+        tally.take(entry)
+        if entry.experiment.number and entry.experiment.status == "keep" and entry.delta is not None:
+            keeps.append(entry)
+    return {
+        "version": VERSION,
+        "session": session_facts(story, tally),
+        "summary": summary_facts(story, tally),
+        "integrity": integrity_facts(story, tally),
+        "preconditions": precondition_facts(story.place.records),
+        "critics": [critic_facts(score) for score in tally.scores.values()],
+        "top_hits": [_hit(entry, story) for entry in heapq.nlargest(_TOP, keeps, key=lambda one: abs(one.delta or 0))],
+    }
+
+
+def _hit(entry: Entry, story: Story) -> Facts:
+    """A keep, by how much it was better than the keep before it; `effect` is what measuring both again gave."""
+    done, delta, found = entry.experiment, entry.delta or 0.0, entry.experiment.confirmation
+    return {
+        "number": done.number,
+        "gain": -delta if story.problem.lower_is_better else delta,
+        "effect": story.progress.spread.effect(found) if found else None,
+        "metric": done.metric,
+        "commit": done.commit,
+        "critic": entry.critic,
+        "hypothesis": one_line(entry.idea.hypothesis if entry.idea else done.description, _HYPOTHESIS),
+    }
+
+
+def holdout_facts(story: Story) -> list[Facts]:
+    """Both values of each keep, and where it is worse on the holdout than the keep before it."""
+    return [asdict(one) for one in held_keeps(story.place, story.problem)]
+
+
+def _experiments(story: Story) -> Iterator[Facts]:
+    git = Git(story.place.home)
+    return (entry_facts(entry, story, diff) for entry, diff in with_diffs(git, story.entries()))
+
+
+def _opening(head: Facts) -> bytes:
+    return _json(head)[:-1] + b',"experiments":['
+
+
+def _json(data: Facts) -> bytes:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
+def _writing(path: Path) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return open_new(path)
+
+
+def _write(file: IO[bytes], parts: Iterable[bytes]) -> None:
+    with writing(Path(file.name)):
+        for part in parts:
+            file.write(part)

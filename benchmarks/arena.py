@@ -89,6 +89,11 @@ class Arena:
         journal.close()
 
 
+def log_name(number: int) -> str:
+    """The critic log of an experiment."""
+    return f"{number:06}.jsonl"
+
+
 def _discarded(number: int, incumbent: Experiment) -> Iterator[tuple[str, Record]]:
     """The records of one experiment that was not better, about as long as an LLM's are."""
     commit, blob = (hashlib.sha1(f"{what} {number}".encode()).hexdigest() for what in ("commit", "blob"))
@@ -100,6 +105,7 @@ def _discarded(number: int, incumbent: Experiment) -> Iterator[tuple[str, Record
         justification=_SENTENCE * 3,
         edits=(Edit(f"STEP = {number}", f"STEP = {number + 1}"),),
         critic="bench",
+        log=log_name(number),
     )
     made = {"number": number, "commit": commit, "parent": incumbent.commit, "blob": blob}
     yield "idea", {"critic": idea.critic, "number": number, "idea": idea.to_json()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -19,6 +20,11 @@ _FORMS = re.compile(
     r"|(?<=Bearer )[A-Za-z0-9._~+/=-]{16,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     re.DOTALL,
+)
+# Each form has one of these in it, and most texts have none: looking for them takes a tenth of the time.
+_SIGNS = (
+    *("sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "AKIA", "ASIA", "AIza", "hf_", "xox"),
+    *("Bearer ", "-----BEGIN "),
 )
 
 
@@ -46,7 +52,14 @@ class Mask:
 
     def text(self, text: str) -> str:
         """`text` with each such value, and whatever has the form of a well-known kind of key, hidden."""
-        return _FORMS.sub(HIDDEN, self.known(text))
+        known = self.known(text)
+        return _FORMS.sub(HIDDEN, known) if any(sign in known for sign in _SIGNS) else known
+
+    def concerns(self, written: str) -> bool:
+        """Whether there may be something to hide in JSON that was `written`."""
+        return any(json.dumps(value, ensure_ascii=False)[1:-1] in written for value in self.values) or any(
+            sign in written for sign in _SIGNS
+        )
 
     def data(self, data: Any) -> Any:
         """The same for every text in plain JSON values."""

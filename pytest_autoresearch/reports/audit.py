@@ -25,6 +25,7 @@ from pytest_autoresearch.reports.facts import (
     VERSION,
     Facts,
     critic_facts,
+    critic_logs,
     entry_facts,
     integrity_facts,
     precondition_facts,
@@ -51,13 +52,13 @@ def write_audit(story: Story, directory: Path, mask: Mask, *, holdout: bool = Fa
     fresh = [path.with_name(f"{path.name}.new") for path in paths]
     with ExitStack() as stack:
         text, data = (stack.enter_context(_writing(path)) for path in fresh)
-        _write(text, (mask.text(part).encode(errors="replace") for part in markdown.head_lines(head)))
+        _write(text, map(mask.text, markdown.head_lines(head)))
         _write(data, [_opening(mask.data(head))])
         for number, facts in enumerate(_experiments(story)):
-            masked = mask.data(facts)
-            _write(text, (part.encode(errors="replace") for part in markdown.entry_lines(masked)))
-            _write(data, [b",\n" if number else b"\n", _json(masked)])
-        _write(data, [b"\n]}\n"])
+            shown = mask.data(facts) if mask.concerns(_json(facts)) else facts
+            _write(text, markdown.entry_lines(shown))
+            _write(data, [",\n" if number else "\n", _json(shown)])
+        _write(data, ["\n]}\n"])
     for path, made in zip(paths, fresh, strict=True):
         made.replace(path)
     return paths
@@ -116,16 +117,16 @@ def holdout_facts(story: Story) -> list[Facts]:
 
 
 def _experiments(story: Story) -> Iterator[Facts]:
-    git = Git(story.place.home)
-    return (entry_facts(entry, story, diff) for entry, diff in with_diffs(git, story.entries()))
+    git, logs, spread = Git(story.place.home), critic_logs(story.project), story.progress.spread
+    return (entry_facts(entry, spread, logs, diff) for entry, diff in with_diffs(git, story.entries()))
 
 
-def _opening(head: Facts) -> bytes:
-    return _json(head)[:-1] + b',"experiments":['
+def _opening(head: Facts) -> str:
+    return _json(head)[:-1] + ',"experiments":['
 
 
-def _json(data: Facts) -> bytes:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+def _json(data: Facts) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 def _writing(path: Path) -> IO[bytes]:
@@ -133,7 +134,7 @@ def _writing(path: Path) -> IO[bytes]:
     return open_new(path)
 
 
-def _write(file: IO[bytes], parts: Iterable[bytes]) -> None:
+def _write(file: IO[bytes], parts: Iterable[str]) -> None:
     with writing(Path(file.name)):
         for part in parts:
-            file.write(part)
+            file.write(part.encode(errors="replace"))

@@ -14,6 +14,7 @@ from pytest_autoresearch import __version__
 from pytest_autoresearch.records import Experiment
 from pytest_autoresearch.reports.exploits import exploits
 from pytest_autoresearch.reports.story import Entry, Score, Story, Tally
+from pytest_autoresearch.spread import Spread
 from pytest_autoresearch.text import head, plain, tail
 
 Facts = dict[str, Any]
@@ -111,8 +112,16 @@ def precondition_facts(records: Path) -> list[Facts]:
     return []
 
 
-def entry_facts(entry: Entry, story: Story, diff: str) -> Facts:
-    """One experiment with the reasoning that led to it, its change, and what came of it."""
+def critic_logs(project: Path) -> str:
+    """Where the calls to models are kept in full."""
+    return f"{project}/.autoresearch/critic_logs"
+
+
+def entry_facts(entry: Entry, spread: Spread, logs: str, diff: str) -> Facts:
+    """One experiment with the reasoning that led to it, its change, and what came of it.
+
+    `spread` is that of the whole session, `logs` the directory of its critic logs.
+    """
     done, found = entry.experiment, entry.experiment.confirmation
     return {
         "number": done.number,
@@ -123,7 +132,7 @@ def entry_facts(entry: Entry, story: Story, diff: str) -> Facts:
         "best": entry.best,
         "delta": entry.delta,
         "expected_delta": entry.expected,
-        "effect": story.progress.spread.effect(found) if found and found.failed is None else None,
+        "effect": spread.effect(found) if found and found.failed is None else None,
         "p": found.p if found else None,
         "values": list(done.values),
         "resource": done.resource,
@@ -140,7 +149,7 @@ def entry_facts(entry: Entry, story: Story, diff: str) -> Facts:
         "run_id": entry.run_id,
         "description": plain(done.description),
         "critic": entry.critic,
-        "idea": _idea(entry, story.project),
+        "idea": _idea(entry, logs),
         "calls": [asdict(call) for call in entry.calls],
         "left": list(entry.left),
         "changed_besides": list(entry.besides),
@@ -149,7 +158,7 @@ def entry_facts(entry: Entry, story: Story, diff: str) -> Facts:
     }
 
 
-def _idea(entry: Entry, project: Path) -> Facts | None:
+def _idea(entry: Entry, logs: str) -> Facts | None:
     idea = entry.idea
     if idea is None:
         return None
@@ -162,19 +171,19 @@ def _idea(entry: Entry, project: Path) -> Facts | None:
         "risk_level": idea.risk_level,
         "parameters": dict(idea.parameters),
         "log": idea.log,
-        "reasoning": _reasoning(project / ".autoresearch" / "critic_logs" / idea.log) if idea.log else "",
+        "reasoning": _reasoning(f"{logs}/{idea.log}") if idea.log else "",
     }
 
 
-def _reasoning(log: Path) -> str:
+def _reasoning(log: str) -> str:
     """What the model thought before its last answer, where the server gave that."""
     found = [one for one in _raw_responses(log) if one.get("reasoning_field")]
     return _text(str(found[-1]["reasoning_field"]), _REASONING) if found else ""
 
 
-def _raw_responses(log: Path) -> Iterator[Facts]:
-    with suppress(OSError):
-        for line in log.read_bytes().splitlines():
+def _raw_responses(log: str) -> Iterator[Facts]:
+    with suppress(OSError), Path(log).open("rb") as file:
+        for line in file:
             with suppress(ValueError):
                 response = json.loads(line).get("raw_response")
                 if isinstance(response, dict):

@@ -67,6 +67,24 @@ def test_it_says_what_the_xml_of_the_run_says(make_toy: MakeToy) -> None:
     assert "#x1B[31m</property>" in told[12][2]["hypothesis"]
 
 
+def test_so_it_does_of_what_never_ran_and_of_what_ran_under_another_contract(make_toy: MakeToy) -> None:
+    misfit = {"hypothesis": "misfit", "edits": [{"search": "nowhere", "replace": "there"}]}
+    toy = make_toy(*scores(9, 9.5), misfit, *scores(8), files={"data": "1"}, problem={"fingerprint": ["data"]})
+    toy.run("--iterations=1")
+    (toy.checkout / "data").write_text("2")
+    toy.run("--iterations=3", "--junitxml=run.xml")
+    told = cases(rebuilt(toy, run_id=toy.ledger("run")[1]["run_id"]))
+    assert told == cases(toy.project / "run.xml")
+    assert [held["delta"] for _, _, held, _ in told[9:]] == ["0.5", "", "-1.0"]
+    assert [bool(held["commit"]) for _, _, held, _ in told[9:]] == [True, False, True]
+
+
+def test_so_it_does_where_a_candidate_is_measured_again(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(9, 11), problem={"noise": {}})
+    toy.run("--iterations=2", "--junitxml=run.xml")
+    assert cases(rebuilt(toy)) == cases(toy.project / "run.xml")
+
+
 def test_both_are_the_same_to_junitparser(make_toy: MakeToy) -> None:
     junitparser = pytest.importorskip("junitparser", reason="needs junitparser: pip install junitparser")
     toy = make_toy(*scores(8, 9, "none"), SAME)

@@ -34,3 +34,10 @@ def pytest_autoresearch_judge(research: Research, measurement: Measurement, incu
     assert incumbent.metric is not None
     problem = research.session.problem
     return judge(measurement, incumbent.metric, problem.lower_is_better, problem.noise)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_autoresearch_experiment_recorded(research: Research, experiment: Experiment) -> None:
+    """Have the tracker copy it, if the problem has one; first, as a hook that fails keeps the next from being told."""
+    if research.follower is not None:
+        research.follower.notice()

@@ -18,6 +18,8 @@ from pytest_autoresearch.machine import refusal, refusals
 from pytest_autoresearch.memory import release_memory
 from pytest_autoresearch.preconditions import NAMES, Preconditions, Result
 from pytest_autoresearch.records import Experiment
+from pytest_autoresearch.reports.properties import of_check, of_experiment, of_nothing
+from pytest_autoresearch.reports.story import Entry
 from pytest_autoresearch.research import Options, Parts, Research
 
 if TYPE_CHECKING:
@@ -172,7 +174,7 @@ class Precondition(Item):
         """Make the check, or take its result from whoever made it before."""
         with self.file.loop.interruptible(self):
             result = self.file.checks.result(self.check, self.file.parts())
-        self.user_properties.append(("detail", result.detail))
+        self.user_properties.extend(of_check(result))
         self.file.loop.checked(result)
         if result.outcome == "failed":
             raise UserError(result.detail)
@@ -243,34 +245,13 @@ class Iteration(Item):
 
     def properties(self, done: Experiment) -> list[tuple[str, object]]:
         """What the JUnit XML says of the experiment."""
-        session = self.file.research.session
-        progress, idea = session.progress, done.idea
-        assert self.attempt is not None
+        research, attempt = self.file.research, self.attempt
+        progress = research.session.progress
+        assert attempt is not None
         assert progress.baseline is not None
         assert progress.incumbent is not None
-        best = progress.incumbent.metric
-        return [
-            ("run_id", self.file.research.run_id),
-            ("tag", session.tag),
-            ("iteration", done.number),
-            ("status", done.status),
-            ("reason", done.reason),
-            ("metric_name", session.problem.metric_name),
-            ("metric_value", "" if done.metric is None else done.metric),
-            ("baseline", progress.baseline.metric),
-            ("best", best),
-            ("delta", "" if done.metric is None else done.metric - self.attempt.beaten),
-            ("resource", "" if done.resource is None else done.resource),
-            ("commit", done.commit),
-            ("parent", done.parent),
-            ("hypothesis", idea.hypothesis if idea else ""),
-            ("risk", idea.risk_level if idea else ""),
-            ("critic", idea.critic if idea else ""),
-            ("tokens", done.tokens or (idea.tokens if idea else 0)),
-            ("usd", done.usd),
-            ("seconds", done.seconds),
-            ("trust", session.problem.trust),
-        ]
+        told = Entry(done, research.run_id, beaten=attempt.beaten, best=progress.incumbent.metric)
+        return of_experiment(told, research.session.tag, research.session.problem, progress.baseline)
 
     def _prepare(self) -> None:
         self._check()
@@ -286,7 +267,7 @@ class Iteration(Item):
         """Say that no experiment came of the idea; one that a coder broke off with is only put off."""
         assert self.attempt is not None
         reason = self.attempt.why_nothing
-        self.user_properties += [("status", "noop"), ("reason", reason)]
+        self.user_properties.extend(of_nothing(reason))
         self.file.loop.live.say(f"iteration {self.number}: no experiment: {reason}")
         if not self.attempt.is_put_off:
             self._fruitless(reason)

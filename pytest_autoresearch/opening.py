@@ -38,10 +38,11 @@ from pytest_autoresearch.session import Session
 from pytest_autoresearch.workspace import Workspace
 
 LEFTOVERS = "leftovers"
+_AS_THE_USERS = ("critic", "coder", "stop", "prices", "tracker")
 _TEMPORARY = "autoresearch-check-"
 _OTHER_PROBLEM = (
-    "problem.yaml was changed after this session began; but for critic, coder, stop and prices, it goes on with its "
-    "own version. To use the new one, start another session with --autoresearch-tag"
+    "problem.yaml was changed after this session began; but for critic, coder, stop, prices and tracker, it goes on "
+    "with its own version. To use the new one, start another session with --autoresearch-tag"
 )
 
 
@@ -273,7 +274,7 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
 
 def _as_it_goes_on(own: Problem, users: Problem) -> Problem:
     """The session's problem with those of the user's sections that have no part in what is measured."""
-    return own.model_copy(update={name: getattr(users, name) for name in ("critic", "coder", "stop", "prices")})
+    return own.model_copy(update={name: getattr(users, name) for name in _AS_THE_USERS})
 
 
 def _place_problem(place: Place, journal: Journal, top: Path) -> None:

@@ -31,6 +31,7 @@ from pytest_autoresearch.sections import (
     Section,
     StateSection,
     StopSection,
+    TrackerSection,
 )
 from pytest_autoresearch.yaml_source import Location, Mistake, Source, read_yaml
 
@@ -64,6 +65,7 @@ class Problem(Section):
     noise: NoiseSection | None = None
     stop: StopSection = Field(default_factory=StopSection)
     sandbox: SandboxSection = Field(default_factory=lambda: SandboxSection(kind="none"))
+    tracker: TrackerSection = Field(default_factory=lambda: TrackerSection(kind="none"))
     engine: str | dict[str, Any] = "local"
     env: Annotated[list[str], BeforeValidator(listed)] = Field(default_factory=list)
     prices: dict[str, PriceSection] = Field(default_factory=dict)
@@ -225,6 +227,7 @@ def _known_keys(location: Location) -> list[str]:
             "noise": NoiseSection,
             "sandbox": SandboxSection,
             "stop": StopSection,
+            "tracker": TrackerSection,
         }
         model = sections.get(name, Problem)
     aliases = {"critic": ["gemma_critic"], "base_url": ["ollama_url"]}

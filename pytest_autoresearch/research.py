@@ -8,8 +8,9 @@ import os
 import shlex
 import time
 import uuid
+import warnings
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,7 @@ from pytest_autoresearch.reports.views import Views
 from pytest_autoresearch.runner import Tick
 from pytest_autoresearch.sections import CoderSection
 from pytest_autoresearch.session import Session
+from pytest_autoresearch.trackers.follower import Follower
 
 GATE = Path(".autoresearch", "loop_confirmed")
 
@@ -255,6 +257,12 @@ class Research:
         """Whether the gate is open, here or as v1.1 left it."""
         return (self.place.records / "confirmed.json").exists() or (self.problem_file.parent / GATE).exists()
 
+    @cached_property
+    def follower(self) -> Follower | None:
+        """What copies the experiments to a tracker, None if the problem has none."""
+        follower = Follower(self.place, self.problem_file, self._warn)
+        return None if self.problem.tracker.kind == "none" else self._stack.enter_context(closing(follower))
+
     def expire(self) -> None:
         """End what runs now; called from another thread when an item's time is over."""
         if self.is_open:
@@ -270,6 +278,14 @@ class Research:
     def mask(self) -> Mask:
         """What hides the keys of this run wherever something is written."""
         return Mask(os.environ, key_names(self.problem))
+
+    def _warn(self, text: str) -> None:
+        """Say what went wrong beside the session: among pytest's warnings, or in a step by hand at once."""
+        with suppress(Warning):  # the user may have made errors of warnings
+            if not self.options.by_hand:
+                warnings.warn(text, stacklevel=1)
+                return
+        self._say(text)
 
     @cached_property
     def _desk(self) -> SessionDesk:

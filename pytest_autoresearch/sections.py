@@ -165,6 +165,22 @@ class SandboxSection(Section):
         return {"kind": data} if isinstance(data, str) else data
 
 
+class TrackerSection(Section):
+    """`tracker:` — where else the experiments are shown. A name alone is its `kind`.
+
+    Without a `uri` it is what MLFLOW_TRACKING_URI says, else a store beside the session's ledger.
+    """
+
+    kind: Literal["none", "mlflow"] = "mlflow"
+    uri: Text | None = None
+    experiment: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: object) -> object:
+        return {"kind": data} if isinstance(data, str) else data
+
+
 class StopSection(Section):
     """`stop:` — when a session has done enough."""
 

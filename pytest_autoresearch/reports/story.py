@@ -72,6 +72,22 @@ class Entry:
         return self.experiment.status == "crash" and self.experiment.reason.startswith("contract")
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run began: its id, its critic, and when, in seconds since the epoch."""
+
+    run_id: str
+    critic: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """An iteration that came to no experiment, and why."""
+
+    reason: str
+
+
 @dataclass(slots=True)
 class _Pending:
     """What the ledger has told of the experiment that is under way."""
@@ -112,21 +128,36 @@ class Story:
 
     def entries(self) -> Iterator[Entry]:
         """Each finished experiment, oldest first; LedgerDamaged if the ledger is not as it was written."""
+        return (one for one in self.events() if isinstance(one, Entry))
+
+    def events(self) -> Iterator[Run | Entry | Nothing]:
+        """The same with the runs that made them and the iterations that made none, in order."""
         self.progress = progress = Progress()
         pending, run_id = _Pending(), ""
         for number, (kind, line) in enumerate(self._ledger.lines(), start=1):
+            event: Run | Entry | Nothing | None = None
             try:
                 before = progress.incumbent
                 progress.take(kind, line)
-                if kind == "run":
-                    run_id = parse(line)["run_id"]
+                if kind in ("run", "noop", "uncoded"):
+                    event = _event(kind, parse(line))
                 elif kind in ("idea", "call", "left"):
                     pending.take(kind, parse(line))
             except (KeyError, TypeError, ValueError):
                 raise LedgerDamaged(self._ledger.damage(number)) from None
-            if kind == "result" and progress.last is not None:
-                yield _entry(progress.last, before, progress.incumbent, pending, run_id)
+            if isinstance(event, Run):
+                run_id = event.run_id
+            elif kind == "result" and progress.last is not None:
+                event = _entry(progress.last, before, progress.incumbent, pending, run_id)
                 pending = _Pending()
+            if event is not None:
+                yield event
+
+
+def _event(kind: str, record: Record) -> Run | Nothing:
+    if kind == "run":
+        return Run(record["run_id"], record["critic"], record["at"])
+    return Nothing(record["reason"])
 
 
 def _entry(

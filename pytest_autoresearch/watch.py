@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol, TextIO
 
@@ -35,7 +35,7 @@ def watch(place: Place, problem: Problem, out: TextIO, *, every_s: float) -> Non
             time.sleep(every_s)
     with suppress(BrokenPipeError):
         if out.isatty():
-            _print(view, out)
+            _print(view.lines(), out)
 
 
 class View:
@@ -63,11 +63,6 @@ class View:
     def has_ended(self) -> bool:
         """Whether it was seen running and is not any more."""
         return self._ran and not self._running
-
-    @property
-    def state(self) -> tuple[int, str, bool]:
-        """What is another one if there is something new to see."""
-        return self._standing.offset, self._running, self.has_ended
 
     def lines(self) -> Iterator[str]:
         """What `status` says, when the last record was written, and what is waited for."""
@@ -128,23 +123,24 @@ def _size(out: TextIO) -> tuple[int, int]:
 
 
 class _Blocks:
-    """A block of lines whenever there is something new."""
+    """A block of lines whenever there is something new to say."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._state: tuple[int, str, bool] | None = None
+        self._said: list[str] = []
 
     def __call__(self, view: View) -> None:
-        if view.state == self._state:
+        lines = list(view.lines())
+        if lines == self._said:
             return
-        if self._state is not None:
+        if self._said:
             print(file=self._out)
-        self._state = view.state
-        _print(view, self._out)
+        self._said = lines
+        _print(lines, self._out)
 
 
-def _print(view: View, out: TextIO) -> None:
-    for line in view.lines():
+def _print(lines: Iterable[str], out: TextIO) -> None:
+    for line in lines:
         print(plain(line), file=out)
     out.flush()
 

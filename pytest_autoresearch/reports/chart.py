@@ -64,18 +64,28 @@ def window_of(course: Course) -> Window:
     """The range that shows most experiments, however far off the others are.
 
     Two fifths of all differences, from the best of the time and from one best to the next, say what is ordinary. An
-    experiment is shown if it is no more than five times that from the best. So is the way of the incumbent, from where
-    it would not squeeze all of this into an eighth of the chart.
+    experiment is shown if it is no more than five times that from the best of its time, or the way of the incumbent is
+    as long. This way is shown from the last jump on that would squeeze all of it into an eighth of the chart.
     """
     pairs = [pair for pair in zip(course.metrics, course.bests, strict=True) if all(map(math.isfinite, pair))]
     if not pairs:
         return Window(0.0, 1.0)
-    last = pairs[-1][1]
     ordinary = _ORDINARY * _usual_difference(pairs)
-    near = [pair for pair in pairs if abs(pair[1] - last) <= _SQUEEZED * ordinary]
-    inside = [value for value, best in near if abs(value - best) <= ordinary]
-    low, high = min(last, *inside), max(last, *inside)
+    way = _way([best for _, best in pairs], ordinary)
+    reach = max(ordinary, max(way) - min(way))
+    near = [value for value, best in pairs[-len(way) :] if abs(value - best) <= reach]
+    low, high = min([*way, *near]), max([*way, *near])
     return Window(low, high) if low < high else Window(low - (abs(low) or 1) / 10, high + (abs(high) or 1) / 10)
+
+
+def _way(bests: Sequence[float], ordinary: float) -> Sequence[float]:
+    """The last of `bests`, back to where a jump is too far for them to be seen beside it."""
+    low = high = bests[-1]
+    for place in range(len(bests) - 2, -1, -1):
+        if abs(bests[place] - bests[place + 1]) > _SQUEEZED * max(ordinary, high - low):
+            return bests[place + 1 :]
+        low, high = min(low, bests[place]), max(high, bests[place])
+    return bests
 
 
 def _usual_difference(pairs: Sequence[tuple[float, float]]) -> float:
@@ -166,8 +176,8 @@ def _draw_outside(axes: Axes, course: Course, window: Window) -> None:
     first = beyond[0]
     if first[2] == "keep":
         at = (first[0], window.clipped(first[1]))
-        text = axes.annotate(f"{first[1]:.4g}", at, (8, -4), textcoords="offset points", color=GREEN, zorder=6)
-        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
+        below = (-7, -17 if at[1] == window.high else 9)
+        axes.annotate(f"{first[1]:.4g}", at, below, textcoords="offset points", color=GREEN, ha="left", zorder=6)
     far = max((value for _, value, _ in beyond), key=lambda value: abs(value - window.clipped(value)))
     axes.scatter(
         [], [], marker="^", facecolors="none", edgecolors=GREY, label=f"outside ({len(beyond)}, to {far:.4g})"

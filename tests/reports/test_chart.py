@@ -77,6 +77,12 @@ def test_a_value_a_thousand_times_worse_is_marked_at_the_edge_and_flattens_nothi
     assert "outside (1, to 9000)" in drawn(story, tmp_path / "a.svg").splitlines()
 
 
+def test_many_small_steps_are_shown_from_the_first_to_the_last(tmp_path: Path) -> None:
+    story = session(tmp_path, descent(10 - number / 1_000 for number in range(500)))
+    window = window_of(course_of(story.entries()))
+    assert (window.low, window.high) == (10 - 0.499, 10)
+
+
 def test_a_bad_baseline_is_named_at_the_edge(tmp_path: Path) -> None:
     story = session(tmp_path, descent([2500, 6, 5.9, 5.8, 6.1, 5.7]))
     assert {"2500", "outside (1, to 2500)"} <= set(drawn(story, tmp_path / "a.svg").splitlines())

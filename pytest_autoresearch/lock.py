@@ -52,6 +52,12 @@ def holder(records: Path) -> str:
     return ""
 
 
+def seen_holder(records: Path) -> str:
+    """The same as far as can be seen without touching the lock: for somebody who looks again and again."""
+    found = _last_holder(records)
+    return str(found) if found is not None and found.lives and _may_have_open(found, records / _LOCK) else ""
+
+
 class SessionLock:
     """Held from `acquire` to `release`, or until the process ends, however it ends."""
 
@@ -99,6 +105,17 @@ def _last_holder(records: Path) -> Holder | None:
         found = json.loads((records / _HOLDER).read_text())
         return Holder(Identity(found["pid"], found["ticks"], found["boot"]), found["since"])
     return None
+
+
+def _may_have_open(found: Holder, lock: Path) -> bool:
+    """Whether the process has the file open; where nobody may know, it may."""
+    path = str(lock.resolve())
+    try:
+        return any(file.path == path for file in psutil.Process(found.process.pid).open_files())
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.Error, OSError):
+        return True
 
 
 def _who_has_open(lock: Path) -> Iterator[int]:

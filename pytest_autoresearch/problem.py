@@ -52,6 +52,7 @@ class Problem(Section):
     results_tsv_columns: list[Column] = Field(default_factory=list)
     resource_metric_regex: Regex | None = None
     resource_metric_transform: Literal["identity", "divide_by_1024", "divide_by_1000"] = "identity"
+    also: dict[Column, Regex] = Field(default_factory=dict)
     critic: CriticSection = Field(
         default_factory=CriticSection, validation_alias=AliasChoices("critic", "gemma_critic")
     )
@@ -89,6 +90,13 @@ class Problem(Section):
     def trust(self) -> Literal["evaluated", "self-reported"]:
         """Where the metric comes from: a process of its own, or the candidate itself."""
         return "evaluated" if self.evaluator else "self-reported"
+
+    @property
+    def patterns(self) -> dict[str, str]:
+        """What is looked for in the output: `metric`, `resource` if there is one, each of `also` as `also.NAME`."""
+        named = {"metric": self.metric_regex, "resource": self.resource_metric_regex or ""}
+        named |= {f"also.{name}": regex for name, regex in self.also.items()}
+        return {name: regex for name, regex in named.items() if regex}
 
     @property
     def resource_divisor(self) -> float:

@@ -120,6 +120,7 @@ class Measurement:
     `metric` is None exactly if `failure` says why there is none. `seconds` is the wall time of all processes.
     `machine` marks a failure that is the machine's and not the candidate's: it says nothing about the idea. Under
     `noise:` the metric is a mean: of `values` for a baseline, of the candidate's in `confirmation` for a candidate.
+    `also` are the further numbers that the problem names, which decide nothing.
     """
 
     metric: float | None
@@ -132,6 +133,7 @@ class Measurement:
     duplicate_of: int | None = None
     values: tuple[float, ...] = ()
     confirmation: Confirmation | None = None
+    also: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,4 +172,5 @@ class Experiment:
     at: float = 0.0
     values: tuple[float, ...] = ()
     confirmation: Confirmation | None = None
+    also: Mapping[str, float] = field(default_factory=dict)
     idea: Idea | None = None

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -165,11 +165,17 @@ class Runner:
         if found is None:
             return replace(measured, failure=f"no metric: nothing that the {what} printed matches metric_regex")
         metric, failure = parse_metric(found)
-        return replace(measured, metric=metric, failure=failure, resource=self._resource(outcome))
+        return replace(
+            measured, metric=metric, failure=failure, resource=self._resource(outcome), also=self._also(outcome)
+        )
 
     def _resource(self, outcome: Outcome) -> float | None:
         value, _ = parse_metric(outcome.matches.get("resource", ""))
         return None if value is None else value / self._problem.resource_divisor
+
+    def _also(self, outcome: Outcome) -> dict[str, float]:
+        found = {name: parse_metric(outcome.matches.get(f"also.{name}", ""))[0] for name in self._problem.also}
+        return {name: value for name, value in found.items() if value is not None}
 
     def _run(self, what: str, command: str, number: int, directory: Path, log: Path) -> Outcome:
         remove(log)  # a candidate may have laid out anything there
@@ -185,7 +191,7 @@ class Runner:
                 else evaluator_environment(os.environ, self._problem.env),
                 log=log,
                 timeout_s=self._problem.hard_timeout_s,
-                patterns=self._patterns() if what in (self._source, "holdout") else {},
+                patterns=self._problem.patterns if what in (self._source, "holdout") else {},
                 secrets=self._secrets,
             ),
             lambda identity: self._started(what, number, identity),
@@ -194,12 +200,6 @@ class Runner:
         if outcome.error:
             raise UserError(f"the {what} could not be started: {outcome.error}; mend that and run again")
         return outcome
-
-    def _patterns(self) -> Mapping[str, str]:
-        patterns = {"metric": self._problem.metric_regex}
-        if self._problem.resource_metric_regex:
-            patterns["resource"] = self._problem.resource_metric_regex
-        return patterns
 
     def _logs(self, candidate: Candidate) -> Path:
         """Where this run's log goes; `run.log` beside the problem always names the last one."""

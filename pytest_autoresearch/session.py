@@ -357,6 +357,8 @@ class Session:
         }
         if measured.values:
             fields["values"] = measured.values
+        if measured.also:
+            fields["also"] = measured.also
         if measured.confirmation is not None:
             fields["confirmation"] = asdict(measured.confirmation)
         self.write("result", **fields)
@@ -383,10 +385,12 @@ class Session:
 def _finite(measured: Measurement) -> Measurement:
     """What a hook measured is a number that can be compared and put on record, or it is a failure."""
     resource = measured.resource if measured.resource is None or math.isfinite(measured.resource) else None
+    also = {name: value for name, value in measured.also.items() if math.isfinite(value)}
+    measured = replace(measured, resource=resource, also=also)
     if measured.metric is None or math.isfinite(measured.metric):
-        return replace(measured, resource=resource)
+        return measured
     failure = f"the metric {measured.metric} is not a finite number"
-    return replace(measured, metric=None, failure=failure, resource=resource)
+    return replace(measured, metric=None, failure=failure)
 
 
 def _message(idea: Idea, number: int) -> str:

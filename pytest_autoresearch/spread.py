@@ -67,12 +67,19 @@ class Spread:
         if not self.deviation:
             return f"{change:+.4g}"
         error = self.deviation * math.sqrt(1 / len(found.candidate) + 1 / len(found.incumbent))
-        reach = _student(_LEVEL, self.freedom) * error
+        reach = student(_LEVEL, self.freedom) * error
         return f"{change:+.4g} ({change - reach:+.4g} to {change + reach:+.4g} at {_LEVEL:.0%})"
 
 
-def _student(level: float, freedom: int) -> float:
-    """Student's quantile for a two-sided interval (Abramowitz and Stegun, *Handbook*, 26.7.5; good from 3 on)."""
+def student(level: float, freedom: int) -> float:
+    """Student's quantile for a two-sided interval, in units of the standard error.
+
+    Exact for one and two degrees of freedom, else Abramowitz and Stegun, *Handbook*, 26.7.5.
+    """
+    if freedom == 1:
+        return math.tan(math.pi * level / 2)
+    if freedom == 2:
+        return level * math.sqrt(2 / (1 - level * level))
     z = NormalDist().inv_cdf((1 + level) / 2)
     square = z * z
     terms = (

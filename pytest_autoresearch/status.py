@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_autoresearch.checkout import today
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.ledger import Ledger, LedgerDamaged
+from pytest_autoresearch.ledger import Ledger, LedgerDamaged, parse
 from pytest_autoresearch.lock import holder
 from pytest_autoresearch.place import Place
 from pytest_autoresearch.problem import Problem
@@ -20,13 +21,55 @@ _LAST = 5
 _DESCRIPTION = 100
 
 
-def status_lines(place: Place, problem: Problem) -> Iterator[str]:
-    """The state of the session at `place` in lines for people; UserError if there is none."""
+@dataclass(slots=True)
+class Standing:
+    """What a session's ledger adds up to as far as it was read, and the last experiments.
+
+    `offset` is the byte behind the last record that was read.
+    """
+
+    progress: Progress = field(default_factory=Progress)
+    last: deque[Experiment] = field(default_factory=lambda: deque(maxlen=_LAST))
+    offset: int = 0
+    _line: bytes = b""
+
+    def read_on(self, ledger: Ledger) -> None:
+        """Count in what was written since; LedgerDamaged if it is not as it was written."""
+        start = self.offset
+        for number, (kind, line) in enumerate(ledger.lines(start), start=1):
+            try:
+                self.progress.take(kind, line)
+            except (KeyError, TypeError, ValueError):
+                raise LedgerDamaged(ledger.damage(number, start)) from None
+            self.offset += len(line) + 1
+            self._line = line
+            if kind == "result" and self.progress.last is not None:
+                self.last.append(self.progress.last)
+
+    @property
+    def heard(self) -> float:
+        """When the last record was written, in seconds since the epoch."""
+        return float(parse(self._line)["at"]) if self._line else 0.0
+
+
+def ledger_of(place: Place) -> Ledger:
+    """The ledger of the session at `place`; UserError if there is none."""
     ledger = Ledger(place.records / "ledger.jsonl")
     if not ledger.path.exists():
         raise UserError(f"there is no session {place.branch} yet; begin it: pytest-autoresearch run")
-    progress, last = _read(ledger)
-    running = holder(place.records)
+    return ledger
+
+
+def status_lines(place: Place, problem: Problem) -> Iterator[str]:
+    """The state of the session at `place` in lines for people; UserError if there is none."""
+    standing = Standing()
+    standing.read_on(ledger_of(place))
+    yield from standing_lines(place, problem, standing, holder(place.records))
+
+
+def standing_lines(place: Place, problem: Problem, standing: Standing, running: str) -> Iterator[str]:
+    """The same of what was read; `running` is the process that has the session, '' if none has."""
+    progress, last = standing.progress, standing.last
     yield f"session {place.branch}: {f'running, {running}' if running else 'not running'}"
     yield f"checkout: {checkout_of(place, progress)}"
     yield from _standing(problem, progress)
@@ -36,19 +79,6 @@ def status_lines(place: Place, problem: Problem) -> Iterator[str]:
     for done in last:
         value = "-" if done.metric is None else f"{done.metric:.6g}"
         yield f"{done.number:5} {done.status:8} {value:>12}  {one_line(done.description, _DESCRIPTION)}"
-
-
-def _read(ledger: Ledger) -> tuple[Progress, deque[Experiment]]:
-    """What the ledger adds up to, and the last experiments; LedgerDamaged if it is not as it was written."""
-    progress, last = Progress(), deque[Experiment](maxlen=_LAST)
-    for number, (kind, line) in enumerate(ledger.lines(), start=1):
-        try:
-            progress.take(kind, line)
-        except (KeyError, TypeError, ValueError):
-            raise LedgerDamaged(ledger.damage(number)) from None
-        if kind == "result" and progress.last is not None:
-            last.append(progress.last)
-    return progress, last
 
 
 def checkout_of(place: Place, progress: Progress) -> Path:

@@ -56,7 +56,7 @@ class Trial:
     def _sample(self, role: str, candidate: Candidate) -> Measurement:
         if self._known and self._known[0]["role"] == role:
             known = self._known.pop(0)
-            return Measurement(**{name: known[name] for name in _RECORDED})
+            return Measurement(**{name: known[name] for name in _RECORDED if name in known})
         self._known.clear()
         measured = self._run(candidate)
         values = {name: value for name, value in asdict(measured).items() if name in _RECORDED}

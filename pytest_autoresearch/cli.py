@@ -9,17 +9,13 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-
 from pytest_autoresearch import __version__
+from pytest_autoresearch.cli_session import add_session, problem_file
+from pytest_autoresearch.cli_transfer import add_transfer
+from pytest_autoresearch.cli_views import add_views
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.machine import refusals
-from pytest_autoresearch.settings import CODERS, SAMPLERS, default_problem
-
-if TYPE_CHECKING:
-    from pytest_autoresearch.place import Place
-    from pytest_autoresearch.problem import Problem
-    from pytest_autoresearch.reports.story import Story
+from pytest_autoresearch.settings import CODERS, SAMPLERS
 
 CRITICS = ("ollama", "openrouter", "openai", "hybrid", "tuner", "replay", "auto")
 _FAILED, _INTERRUPTED, _USAGE = 1, 2, 4
@@ -69,17 +65,7 @@ def parser() -> argparse.ArgumentParser:
             "It holds a copy of problem.yaml and of what lies beside it. Nothing is overwritten.",
         )
     )
-    status = command("status", "say where a session stands", "It may be running.")
-    _add_session(status)
-    status.set_defaults(command=_status)
-    holdout = command(
-        "holdout",
-        "show what the kept experiments are worth to the second evaluator",
-        "Nothing else shows it: what a critic or a coder knows, it can be led by.",
-    )
-    _add_session(holdout)
-    holdout.set_defaults(command=_holdout)
-    _add_reports(command)
+    add_views(command)
     propose = command("propose", "ask the critic for the next idea", "It is written to next_idea.json.")
     propose.add_argument("--dry-run", action="store_true", help="show an idea and do not make it the next one")
     apply = command("apply", "have the coder make the edit of the idea")
@@ -94,33 +80,12 @@ def parser() -> argparse.ArgumentParser:
         "reset", "put the best experiment's file back and drop what is under way", "An edit is kept aside."
     )
     for step in (propose, apply, run, reset):
-        _add_session(step)
+        add_session(step)
         step.set_defaults(command=partial(_step, step.prog.split()[-1]))
     for step in (propose, apply, run):
         _add_parts(step)
+    add_transfer(command)
     return top
-
-
-def _add_reports(command: Callable[..., argparse.ArgumentParser]) -> None:
-    state = command("state", "print where a session stands, on one page of Markdown")
-    state.set_defaults(command=_state)
-    analyze = command("analyze", "print a session in numbers: counts, keep rate, critics, what gained most")
-    analyze.add_argument("--json", action="store_true", help="as JSON: the audit without its experiments")
-    analyze.set_defaults(command=_analyze)
-    audit = command(
-        "audit",
-        "write AUDIT_LOG.md and AUDIT_LOG.json",
-        "They are beside problem.yaml in the session's checkout, and the loop writes them at its end.",
-    )
-    audit.add_argument("--output", type=Path, metavar="DIR", help="another directory for them")
-    audit.add_argument(
-        "--holdout",
-        action="store_true",
-        help="with the values of the second evaluator; only with an --output outside of the session's checkout",
-    )
-    audit.set_defaults(command=_audit)
-    for one in (state, analyze, audit):
-        _add_session(one)
 
 
 def _add_init(command: argparse.ArgumentParser) -> None:
@@ -136,15 +101,6 @@ def _add_init(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--tag", default="run1", metavar="NAME", help="name of the session (default: run1)")
     command.set_defaults(command=partial(_init, command))
-
-
-def _add_session(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--problem", type=Path, metavar="PATH", help="problem.yaml or its directory (default: the one that is here)"
-    )
-    command.add_argument(
-        "--tag", metavar="NAME", help="name of the session (default: the one whose checkout this is, else run1)"
-    )
 
 
 def _add_parts(command: argparse.ArgumentParser) -> None:
@@ -169,10 +125,10 @@ def _init(command: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
 
     if parsed.example is not None and parsed.example not in examples():
         command.error(f"argument --example: there is no example {parsed.example!r}; {_listed(tuple(examples()))}")
-    problem_file = _problem_file(parsed.problem or examples()[parsed.example])
-    made = scaffold(problem_file, parsed.target, parsed.tag)
-    here, name = shlex.quote(str(parsed.target)), shlex.quote(problem_file.name)
-    usual = problem_file.name == "problem.yaml"
+    file = problem_file(parsed.problem or examples()[parsed.example])
+    made = scaffold(file, parsed.target, parsed.tag)
+    here, name = shlex.quote(str(parsed.target)), shlex.quote(file.name)
+    usual = file.name == "problem.yaml"
     print(f"session {made.place.branch} in {made.place.project}; nothing is measured yet")
     print(f"by hand: cd {here} && pytest-autoresearch run{'' if usual else f' --problem {name}'}")
     print(f"by an agent: have it read {made.program}")
@@ -182,70 +138,11 @@ def _init(command: argparse.ArgumentParser, parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _state(parsed: argparse.Namespace) -> int:
-    from pytest_autoresearch.reports.state import state_of
-
-    print(state_of(_story(parsed)), end="")
-    return 0
-
-
-def _analyze(parsed: argparse.Namespace) -> int:
-    from pytest_autoresearch.reports.analysis import analysis_json, analysis_lines
-
-    story = _story(parsed)
-    for line in [analysis_json(story)] if parsed.json else analysis_lines(story):
-        print(line)
-    return 0
-
-
-def _audit(parsed: argparse.Namespace) -> int:
-    from pytest_autoresearch.reports.audit import audit_on_demand
-
-    for path in audit_on_demand(_story(parsed), parsed.output, holdout=parsed.holdout):
-        print(path)
-    return 0
-
-
-def _story(parsed: argparse.Namespace) -> Story:
-    """The session that is meant."""
-    from pytest_autoresearch.place import find_place
-    from pytest_autoresearch.problem import load_problem
-    from pytest_autoresearch.reports.story import Story
-
-    file = _problem_file(parsed.problem)
-    problem = load_problem(file, look=False)
-    return Story(find_place(file, problem.branch_prefix, parsed.tag), problem)
-
-
-def _status(parsed: argparse.Namespace) -> int:
-    from pytest_autoresearch.status import status_lines
-
-    return _show(parsed, status_lines)
-
-
-def _holdout(parsed: argparse.Namespace) -> int:
-    from pytest_autoresearch.holdout import holdout_lines
-
-    return _show(parsed, holdout_lines)
-
-
-def _show(parsed: argparse.Namespace, lines: Callable[[Place, Problem], Iterable[str]]) -> int:
-    """Print what there is to say of a session, without opening it."""
-    from pytest_autoresearch.place import find_place
-    from pytest_autoresearch.problem import load_problem
-
-    file = _problem_file(parsed.problem)
-    problem = load_problem(file, look=False)
-    for line in lines(find_place(file, problem.branch_prefix, parsed.tag), problem):
-        print(line)
-    return 0
-
-
 def _step(name: str, parsed: argparse.Namespace) -> int:
     from pytest_autoresearch import steps
     from pytest_autoresearch.driver import drive
 
-    file = _problem_file(parsed.problem)
+    file = problem_file(parsed.problem)
     named = {
         option: getattr(parsed, option, None) for option in ("tag", "critic", "model", "coder", "ideas", "sampler")
     }
@@ -259,15 +156,6 @@ def _step(name: str, parsed: argparse.Namespace) -> int:
         "reset": steps.reset,
     }
     return drive(file, options, taken[name])
-
-
-def _problem_file(named: Path | None) -> Path:
-    """The problem that is meant: the one that is named, that the environment names, or the one that is here."""
-    path = named or Path(default_problem() or ".")
-    file = path / "problem.yaml" if path.is_dir() else path
-    if not file.is_file():
-        raise UserError(f"{file.absolute()}: there is no such file; name the problem with --problem")
-    return file.resolve()
 
 
 def _complain(text: str) -> None:

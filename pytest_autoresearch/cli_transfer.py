@@ -1,0 +1,83 @@
+"""The commands that carry a session's work out of it: to a branch for review, to another clone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pytest_autoresearch.cli_session import add_session, problem_file, session
+
+Command = Callable[..., argparse.ArgumentParser]
+
+
+def add_transfer(command: Command) -> None:
+    """Add them to the commands."""
+    _add_finalize(command)
+    export = command(
+        "export",
+        "put a session into one file: branch, candidates and records",
+        "It may be running; the file has what is on record by then.",
+    )
+    export.add_argument("file", type=Path, metavar="FILE", help="where to; one that is a session's is replaced")
+    add_session(export)
+    export.set_defaults(command=_export)
+    bring = command(
+        "import",
+        "make the session in a file one of this repository",
+        "A session of that name that is there already goes forward to what the file has of it.",
+    )
+    bring.add_argument("file", type=Path, metavar="FILE", help="what export wrote")
+    bring.add_argument(
+        "--problem", type=Path, metavar="PATH", help="problem.yaml or its directory (default: the one that is here)"
+    )
+    bring.set_defaults(command=_import)
+
+
+def _add_finalize(command: Command) -> None:
+    finalize = command(
+        "finalize",
+        "make a branch for review out of the keeps",
+        "A commit for each keep that is still worth something, on top of what your checkout is on, measured against it. "
+        "The text of a pull request is printed. Your checkout is not touched.",
+    )
+    finalize.add_argument("--squash", action="store_true", help="one commit for all")
+    finalize.add_argument("--name", metavar="BRANCH", help="the branch (default: the session's with -review)")
+    finalize.add_argument("--base", metavar="COMMIT", help="what it stands on (default: what your checkout is on)")
+    finalize.add_argument(
+        "--no-remeasure", dest="remeasure", action="store_false", help="do not measure the result against the base"
+    )
+    add_session(finalize)
+    finalize.set_defaults(command=_finalize)
+
+
+def _finalize(parsed: argparse.Namespace) -> int:
+    from pytest_autoresearch.finalize import Wishes, finalize
+
+    wishes = Wishes(squash=parsed.squash, name=parsed.name, base=parsed.base, remeasure=parsed.remeasure)
+    print(finalize(*session(parsed), wishes, _tell), end="")
+    return 0
+
+
+def _export(parsed: argparse.Namespace) -> int:
+    from pytest_autoresearch.bundle import export_session
+
+    place, _ = session(parsed)
+    progress = export_session(place, parsed.file)
+    print(f"session {place.branch}, {max(0, progress.next_number - 1)} experiments, in {parsed.file}")
+    return 0
+
+
+def _import(parsed: argparse.Namespace) -> int:
+    from pytest_autoresearch.bundle import import_session
+    from pytest_autoresearch.problem import load_problem
+
+    file = problem_file(parsed.problem)
+    brought = import_session(file, load_problem(file, look=False).branch_prefix, parsed.file)
+    print("\n".join(brought.lines()))
+    return 0
+
+
+def _tell(text: str) -> None:
+    print(f"pytest-autoresearch: {text}", file=sys.stderr, flush=True)

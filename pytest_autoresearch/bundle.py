@@ -76,7 +76,7 @@ def _check_target(file: Path) -> None:
 def _pack(place: Place, progress: Progress, stage: Path) -> Contents:
     """Pack the commits of the session; UserError if git has lost one that it goes on from."""
     git, beginning = Git(place.home), progress.beginning
-    start, tip = beginning["commit"], progress.incumbent.commit if progress.incumbent else beginning["commit"]
+    start, tip = beginning["commit"], _tip(progress)
     for commit in sorted(git.missing({start, tip})):
         raise UserError(f"commit {commit} of session {place.branch} is in {place.home} no more; fetch it from a copy")
     chain = git.ask("rev-parse", "--verify", "--quiet", place.ref) or ""
@@ -144,10 +144,9 @@ def import_session(problem_file: Path, prefix: str, file: Path) -> Imported:
         stage = stack.enter_context(_stage(place))
         unpack(file, stage, _belongs)
         progress = add_up(stage / _LEDGER)
-        if (progress.beginning["session"], progress.beginning["commit"]) != (contents.session, contents.start):
-            raise UserError(f"{file}: is damaged; its ledger is another session's")
+        _check_ledger(file, contents, progress)
         _check_repository(place, contents, file)
-        take_bundle(Git(place.home), place.common, stage / _OBJECTS, start=contents.start, shallow=contents.shallow)
+        _take_objects(file, place, stage / _OBJECTS, contents)
         (stage / _OBJECTS).unlink()
         if (place.records / _LEDGER).exists():
             _go_forward(stack, place, stage, contents, progress)
@@ -171,6 +170,26 @@ def _stage(place: Place) -> Iterator[Path]:
         yield stage
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _check_ledger(file: Path, contents: Contents, progress: Progress) -> None:
+    """UserError if the ledger is not of the session that the file says it holds."""
+    begin, tip = progress.beginning, _tip(progress)
+    if (begin["session"], begin["commit"], tip) != (contents.session, contents.start, contents.tip):
+        raise UserError(f"{file}: is damaged; its ledger is another session's, and nothing was imported")
+
+
+def _tip(progress: Progress) -> str:
+    """The commit that the session's branch stands on."""
+    return str(progress.incumbent.commit if progress.incumbent else progress.beginning["commit"])
+
+
+def _take_objects(file: Path, place: Place, bundle: Path, contents: Contents) -> None:
+    """Put the session's commits into the repository; UserError if the file lacks one."""
+    git = Git(place.home)
+    take_bundle(git, place.common, bundle, start=contents.start, shallow=contents.shallow)
+    if missing := git.missing({contents.start, contents.tip, contents.chain or contents.tip}):
+        raise UserError(f"{file}: is damaged; it lacks commit {min(missing)[:12]}, and nothing was imported")
 
 
 def _check_repository(place: Place, contents: Contents, file: Path) -> None:

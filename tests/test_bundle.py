@@ -349,6 +349,16 @@ def test_a_first_member_that_makes_no_sense(file: Path, second: Toy, fields: dic
     assert refusal(second, file)
 
 
+@pytest.mark.parametrize("name", ["session", "start", "tip", "chain"])
+def test_a_first_member_that_is_not_of_this_session(file: Path, second: Toy, name: str) -> None:
+    with tarfile.open(file) as tar:
+        stream = tar.extractfile("manifest.json")
+        assert stream
+        contents = json.loads(stream.read())["contents"]
+    manifest(file, contents={**contents, name: "1" * 40})
+    assert "is damaged; it" in refusal(second, file)
+
+
 def link(name: str, to: str, kind: bytes) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.type, member.linkname = kind, to

@@ -138,9 +138,10 @@ def _manifest(file: Path, tar: tarfile.TarFile) -> tuple[Contents, dict[str, str
             )
         fields: dict[str, Any] = dict(found["contents"])
         fields |= {name: tuple(fields[name]) for name in ("roots", "shallow")}
-        contents, digests = Contents(**fields), found["sha256"]
+        contents, digests = Contents(**fields), {str(name): str(one) for name, one in found["sha256"].items()}
+        names = (contents.prefix, contents.tag, contents.problem, contents.session)
         commits = (contents.start, contents.tip, contents.chain or contents.tip, *contents.roots, *contents.shallow)
-        if not all(_COMMIT.fullmatch(one) for one in commits):
+        if not all(_COMMIT.fullmatch(one) for one in commits) or not all(isinstance(one, str) for one in names):
             raise UserError(_damaged(file))
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, TypeError, KeyError, AttributeError):
         raise NotOurs(_no_session(file)) from None

@@ -174,8 +174,9 @@ def _stage(place: Place) -> Iterator[Path]:
 
 def _check_ledger(file: Path, contents: Contents, progress: Progress) -> None:
     """UserError if the ledger is not of the session that the file says it holds."""
-    begin, tip = progress.beginning, _tip(progress)
-    if (begin["session"], begin["commit"], tip) != (contents.session, contents.start, contents.tip):
+    begin, names = progress.beginning, ("session", "branch", "problem", "commit")
+    said = (contents.session, f"{contents.prefix}/{contents.tag}", contents.problem, contents.start, contents.tip)
+    if (*(begin[name] for name in names), _tip(progress)) != said:
         raise UserError(f"{file}: is damaged; its ledger is another session's, and nothing was imported")
 
 

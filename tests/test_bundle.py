@@ -349,14 +349,16 @@ def test_a_first_member_that_makes_no_sense(file: Path, second: Toy, fields: dic
     assert refusal(second, file)
 
 
-@pytest.mark.parametrize("name", ["session", "start", "tip", "chain"])
-def test_a_first_member_that_is_not_of_this_session(file: Path, second: Toy, name: str) -> None:
+@pytest.mark.parametrize("value", ["1" * 40, 1])
+@pytest.mark.parametrize("name", ["tag", "session", "start", "tip", "chain"])
+def test_a_first_member_that_is_not_of_this_session(file: Path, second: Toy, name: str, value: object) -> None:
     with tarfile.open(file) as tar:
         stream = tar.extractfile("manifest.json")
         assert stream
         contents = json.loads(stream.read())["contents"]
-    manifest(file, contents={**contents, name: "1" * 40})
-    assert "is damaged; it" in refusal(second, file)
+    manifest(file, contents={**contents, name: value})
+    said = refusal(second, file)
+    assert "is damaged" in said
 
 
 def link(name: str, to: str, kind: bytes) -> tarfile.TarInfo:

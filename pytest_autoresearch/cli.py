@@ -6,9 +6,9 @@ import argparse
 import io
 import shlex
 import sys
-from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+
 from pytest_autoresearch import __version__
 from pytest_autoresearch.cli_session import add_session, problem_file
 from pytest_autoresearch.cli_transfer import add_transfer

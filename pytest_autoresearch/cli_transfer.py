@@ -39,8 +39,8 @@ def _add_finalize(command: Command) -> None:
     finalize = command(
         "finalize",
         "make a branch for review out of the keeps",
-        "A commit for each keep that is still worth something, on top of what your checkout is on, measured against it. "
-        "The text of a pull request is printed. Your checkout is not touched.",
+        "A commit for each keep that is still in the result, on top of what your checkout is on, and measured against "
+        "that. The text of a pull request is printed. Your checkout is not touched.",
     )
     finalize.add_argument("--squash", action="store_true", help="one commit for all")
     finalize.add_argument("--name", metavar="BRANCH", help="the branch (default: the session's with -review)")
@@ -49,19 +49,25 @@ def _add_finalize(command: Command) -> None:
         "--no-remeasure", dest="remeasure", action="store_false", help="do not measure the result against the base"
     )
     add_session(finalize)
+    finalize.add_argument("--output", type=Path, metavar="FILE", help="the text of the pull request, into a file")
     finalize.set_defaults(command=_finalize)
 
 
 def _finalize(parsed: argparse.Namespace) -> int:
-    from pytest_autoresearch.finalize import Wishes, finalize
+    from pytest_autoresearch.files import replace_text
+    from pytest_autoresearch.review.finalize import Wishes, finalize
 
     wishes = Wishes(squash=parsed.squash, name=parsed.name, base=parsed.base, remeasure=parsed.remeasure)
-    print(finalize(*session(parsed), wishes, _tell), end="")
+    text = finalize(*session(parsed), wishes, _tell)
+    if parsed.output is None:
+        print(text, end="")
+    else:
+        replace_text(parsed.output, text)
     return 0
 
 
 def _export(parsed: argparse.Namespace) -> int:
-    from pytest_autoresearch.bundle import export_session
+    from pytest_autoresearch.bundle.transfer import export_session
 
     place, _ = session(parsed)
     progress = export_session(place, parsed.file)
@@ -70,7 +76,7 @@ def _export(parsed: argparse.Namespace) -> int:
 
 
 def _import(parsed: argparse.Namespace) -> int:
-    from pytest_autoresearch.bundle import import_session
+    from pytest_autoresearch.bundle.transfer import import_session
     from pytest_autoresearch.problem import load_problem
 
     file = problem_file(parsed.problem)

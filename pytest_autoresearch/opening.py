@@ -90,22 +90,45 @@ def open_session(place: Place, problem: Problem, tick: Tick, *, takes_edits: boo
 def open_temporary(place: Place, problem: Problem, tick: Tick) -> Iterator[OpenSession]:
     """A session in a detached checkout of the user's commit that is gone afterwards; no branch, no records."""
     with ExitStack() as stack:
-        directory = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-")).resolve()
-        stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        git, path = Git(place.home), directory / "checkout"
+        directory = _temporary_directory(stack)
         ref = f"refs/autoresearch/check-{os.getpid()}"
-        locks = GitLocks(directory)
-        start = checkout.first_commit(place, problem, checkout.check_committed(place, problem), ref, locks)
-        stack.callback(git.ask, "update-ref", "-d", ref)
-        stack.callback(_remove_temporary, place, path)
-        with checkout.worktrees_to_ourselves(place):
-            _remove_abandoned(git)
-            git.output("worktree", "add", "--detach", str(path), start)
+        head = checkout.check_committed(place, problem)
+        start = checkout.first_commit(place, problem, head, ref, GitLocks(directory))
+        stack.callback(Git(place.home).ask, "update-ref", "-d", ref)
         checkout.copy_ignored(place, problem, start, directory / "copies")
-        journal = Journal(directory / "ledger.jsonl")
-        stack.callback(journal.close)
-        journal.write("begin", **_beginning(place, start))
-        yield _assemble(stack, _Ground(place, path, None, directory, False, locks), problem, journal, tick)
+        yield _open_in(stack, directory, place, problem, tick, start=start)
+
+
+@contextmanager
+def open_at(place: Place, problem: Problem, commit: str, tick: Tick) -> Iterator[OpenSession]:
+    """The same at any commit, with the session's copies of the files that git does not hold."""
+    with ExitStack() as stack:
+        directory = _temporary_directory(stack)
+        if (place.records / "copies").is_dir():
+            shutil.copytree(place.records / "copies", directory / "copies")
+        yield _open_in(stack, directory, place, problem, tick, start=commit)
+
+
+def _temporary_directory(stack: ExitStack) -> Path:
+    """A directory that is gone when `stack` is closed."""
+    directory = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-")).resolve()
+    stack.callback(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
+
+def _open_in(
+    stack: ExitStack, directory: Path, place: Place, problem: Problem, tick: Tick, *, start: str
+) -> OpenSession:
+    """A session that begins with `start` in a checkout below `directory`; `stack` takes the checkout away."""
+    git, path, locks = Git(place.home), directory / "checkout", GitLocks(directory)
+    stack.callback(_remove_temporary, place, path)
+    with checkout.worktrees_to_ourselves(place):
+        _remove_abandoned(git)
+        git.output("worktree", "add", "--detach", str(path), start)
+    journal = Journal(directory / "ledger.jsonl")
+    stack.callback(journal.close)
+    journal.write("begin", **_beginning(place, start))
+    return _assemble(stack, _Ground(place, path, None, directory, False, locks), problem, journal, tick)
 
 
 def _ref_locks(place: Place) -> GitLocks:

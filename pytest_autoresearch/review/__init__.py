@@ -1,0 +1,1 @@
+"""A branch for review, made of what a session kept."""

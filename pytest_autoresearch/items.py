@@ -58,6 +58,7 @@ class ProblemFile(pytest.File):
             model=asked.model,
             coder=asked.coder,
             edit_timeout=asked.edit_timeout,
+            report=asked.report,
         )
         file.research = Research(path.resolve(), options, loop.live.tick, loop.live.say)
         file.checks = Preconditions(file.research)

@@ -18,6 +18,7 @@ from pytest_autoresearch.live import LiveLine
 from pytest_autoresearch.machine import Refused, starting
 from pytest_autoresearch.preconditions import Result
 from pytest_autoresearch.records import Experiment
+from pytest_autoresearch.reports.junit import JunitView
 from pytest_autoresearch.settings import Settings
 from pytest_autoresearch.terminal import Summary, announcement, status_word
 
@@ -34,6 +35,7 @@ class Loop:
         self._timers: dict[Item, threading.Timer] = {}
         self._failed = False
         self.endless = False
+        self._xml: JunitView | None = None
 
     # --- collection
 
@@ -142,10 +144,28 @@ class Loop:
         item.user_properties.extend(item.properties(done))
         self._summary.add(item.file.nodeid, done)
         item.file.research.views.take(done)
+        self._refresh_xml(item.file)
         try:
             item.ihook.pytest_autoresearch_experiment_recorded(research=item.file.research, experiment=done)
         except Exception as error:
             warnings.warn(f"experiment {done.number} is on record, but a hook failed: {error!r}", stacklevel=1)
+
+    def _refresh_xml(self, file: ProblemFile) -> None:
+        """Of a loop without end, keep the XML up to date that pytest writes when it has ended."""
+        if not self.endless or not (path := self.config.getoption("xmlpath", None)):
+            return
+        if self._xml is None:
+            research = file.research
+            throttle_s = research.problem.state.throttle_seconds
+            self._xml = JunitView(
+                research.place,
+                research.problem,
+                Path(self.config.invocation_params.dir, path).resolve(),
+                throttle_s=throttle_s,
+                run_id=research.run_id,
+                module=file.nodeid,
+            )
+        self._xml.refresh()
 
     def closing(self, file: ProblemFile) -> None:
         """Remember what the summary says of a session that is about to be closed."""

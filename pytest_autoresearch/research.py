@@ -57,7 +57,7 @@ class Options:
     Without `loop` only the preconditions run. Without a `tag` the session is the one in whose checkout the problem is,
     else run1. `iterations` is how many experiments were asked for, None for as many as
     it takes. A session that is driven `by_hand`, step by step, needs no confirmation. `edit_timeout` is how many
-    seconds an edit by hand is waited for.
+    seconds an edit by hand is waited for. `report` is another place for the page.
     """
 
     loop: bool = True
@@ -71,6 +71,7 @@ class Options:
     model: str | None = None
     coder: str | None = None
     edit_timeout: float | None = None
+    report: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,8 @@ class Research:
     def views(self) -> Views:
         """What people look at, kept up to date."""
         opened = self.opened
-        return Views(opened.session, Story(self.place, opened.session.problem), opened.views, self.mask, self._say)
+        paths = opened.views if self.options.report is None else {**opened.views, "report.html": self.options.report}
+        return Views(opened.session, Story(self.place, opened.session.problem), paths, self.mask, self._say)
 
     @property
     def is_open(self) -> bool:

@@ -36,6 +36,7 @@ _SHARED = {
         "how long an edit by hand is waited for (default: coder.wait_s; else without end, 60 s where CI is set)",
     ),
     "ideas": ("FILE", "the ideas that the critic replay proposes (default: ideas.yaml beside problem.yaml)"),
+    "report": ("FILE", "another place for report.html (default: beside problem.yaml in the session's checkout)"),
     "sampler": ("NAME", "how the critic tuner samples: tpe, cmaes or random (default: what problem.yaml says)"),
 }
 _ITERATIONS = "how many more experiments to run, or forever (default: forever)"
@@ -55,6 +56,7 @@ class Settings:
     model: str | None
     coder: str | None
     edit_timeout: float | None
+    report: Path | None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -93,7 +95,7 @@ def add_short_iterations(parser: pytest.Parser) -> None:
 def read_settings(config: pytest.Config) -> Settings:
     """The settings of this run; UsageError for a value that is none."""
     iterations = config.getoption("autoresearch_iterations") or _ini_iterations(config)
-    ideas = _shared(config, "ideas")
+    ideas, report = _shared(config, "ideas"), _shared(config, "report")
     return Settings(
         loop=bool(config.getoption("autoresearch")),
         iterations=None if iterations in (None, FOREVER) else int(iterations),
@@ -104,6 +106,7 @@ def read_settings(config: pytest.Config) -> Settings:
         sampler=_one_of(SAMPLERS, "sampler", _shared(config, "sampler")),
         model=_shared(config, "model"),
         coder=_one_of(CODERS, "coder", _shared(config, "coder")),
+        report=Path(config.invocation_params.dir, report).resolve() if report else None,
         edit_timeout=_seconds("edit-timeout", _shared(config, "edit_timeout")),
     )
 

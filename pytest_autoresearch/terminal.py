@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.records import Experiment, Status
+from pytest_autoresearch.reports.sparkline import closing_lines
+from pytest_autoresearch.reports.story import Story
 from pytest_autoresearch.research import Research
 from pytest_autoresearch.session import Session
 from pytest_autoresearch.text import one_line
@@ -117,6 +120,7 @@ def _end(research: Research, session: Session, why_no_more: str) -> Iterator[str
         yield f"look: git -C {_path(home)} log -p {session.start[:12]}..{session.workspace.branch}"
         if not research.place.is_at_home:
             yield f"take: git -C {_path(home)} merge {session.workspace.branch}"
+    yield from closing_lines(Story(research.place, problem), sys.stdout.encoding or "ascii")
     yield f"go on: {'change what is said above, then ' if why_no_more else ''}the same command again"
 
 

@@ -291,7 +291,7 @@ def test_there_is_no_such_file(second: Toy, tmp_path: Path) -> None:
     assert "there is no such file" in refusal(second, tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"text"), b"\x1f\x8b\x08\0\0"])
+@pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"text", mtime=0), b"\x1f\x8b\x08\0\0"])
 def test_a_file_that_is_none_of_ours(second: Toy, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "other").write_bytes(content)
     assert "is no session that pytest-autoresearch export wrote" in refusal(second, tmp_path / "other")

@@ -15,6 +15,7 @@ from pytest_autoresearch.files import first_free, replace_text
 from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.records import Experiment
 from pytest_autoresearch.reports.audit import write_audit
+from pytest_autoresearch.reports.page import write_page
 from pytest_autoresearch.reports.state import RECENT, is_ours, state_text
 from pytest_autoresearch.reports.story import Story
 
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 
     from pytest_autoresearch.session import Session
 
+_REST = 20
+
 
 class Views:
     """The views of an open session; one that cannot be written costs a word through `say`, and no experiment.
 
-    `paths` says where each goes.
+    `paths` says where each goes. The page is written while the session runs only as often as that takes a twentieth
+    of the time.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Views:
         self._say = say
         self._recent: deque[Experiment] = deque(session.recent(RECENT), maxlen=RECENT)
         self._refreshed = 0.0
+        self._page_rests_until = 0.0
 
     def take(self, done: Experiment) -> None:
         """Count in an experiment; the page on the state is made anew as often as `state:` says."""
@@ -49,6 +54,7 @@ class Views:
         is_due = time.monotonic() - self._refreshed >= state.throttle_seconds
         if is_due or done.number % state.rebuild_every_n_iter == 0:
             self.refresh()
+            self._show(live=True)
 
     def refresh(self) -> None:
         """Make the page on the state anew."""
@@ -72,9 +78,20 @@ class Views:
         self.refresh()
         if not audit:
             return
+        self._show(live=False)
         directory = self._paths["AUDIT_LOG.md"].parent
         with self._at_least_said(directory):
             write_audit(self._story, directory, self._mask)
+
+    def _show(self, *, live: bool) -> None:
+        """Write the page; a `live` one only where it is time to."""
+        began = time.monotonic()
+        if live and began < self._page_rests_until:
+            return
+        path = self._paths["report.html"]
+        with self._at_least_said(path):
+            write_page(self._story, path, live=live)
+        self._page_rests_until = time.monotonic() + _REST * (time.monotonic() - began)
 
     @contextmanager
     def _at_least_said(self, path: Path) -> Iterator[None]:

@@ -17,14 +17,14 @@ Figure = dict[str, Any]
 Range = tuple[float, float]
 
 _LOOKS: dict[Status, Figure] = {
-    "discard": {"color": "#d9485f", "symbol": "circle-open", "size": 7, "opacity": 0.75},
+    "discard": {"color": "#d9485f", "symbol": "circle-open", "size": 7, "opacity": 0.85},
     "keep": {"color": "#2a9d5c", "symbol": "diamond", "size": 11},
     "crash": {"color": "#8a93a0", "symbol": "x", "size": 7},
 }
 _NAMES: dict[Status, str] = {"keep": "kept", "discard": "discarded", "crash": "crashed"}
 _BEST, _BAND = "#3b7dd8", "rgba(59, 125, 216, 0.18)"
 _FENCE = 3  # interquartile ranges: Tukey's "far out"
-_MARKS = 1_500
+_MARKS = 1_000
 _CLOSE = 0.25  # of the whole
 _HOVER_WIDTH, _HOVER_LINES = 56, 4
 

@@ -20,6 +20,7 @@ from pytest_autoresearch.reports import digest
 from pytest_autoresearch.reports.charts import Chart, charts, frame, thinned
 from pytest_autoresearch.reports.diffs import diffs
 from pytest_autoresearch.reports.digest import Digest
+from pytest_autoresearch.reports.overview import duration
 from pytest_autoresearch.reports.story import Tally
 from tests.conftest import MakeToy
 from tests.reports.sessions import SCRIPT, lengthen, page_of, story_of
@@ -172,7 +173,7 @@ def test_a_long_session_is_bounded(toy: Toy) -> None:
         for number in trace.get("customdata", ())
         if trace["name"] != "kept"
     ]
-    assert len(numbers) <= 1_501
+    assert len(numbers) <= 1_001
     assert "one in 2 is drawn; the table has all" in page.text
 
 
@@ -221,6 +222,21 @@ def test_what_cannot_be_drawn_is_said(make_toy: MakeToy) -> None:
     silent = {chart.name: chart.caption for chart in told(toy)[1] if chart.figure is None}
     assert silent.keys() == {"resource", "calibration"}
     assert all(caption in Page(page_of(toy)).text for caption in silent.values())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.5, "0.5 s"), (99, "99 s"), (600, "10 min"), (26_700, "7.42 h"), (864_000, "10 days")]
+)
+def test_a_time_span_has_the_unit_that_suits_it(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_what_happened_to_the_checkout_is_said(make_toy: MakeToy) -> None:
+    toy = make_toy({"hypothesis": "leave a file", "content": "echo > 'a <b> model'; echo score: 7\n"})
+    toy.run("--iterations=1")
+    text = Page(page_of(toy)).text
+    assert "1 left files behind, which were put aside" in text
+    assert "a <b> model" in text
 
 
 def test_what_is_far_out_is_beyond_the_frame() -> None:

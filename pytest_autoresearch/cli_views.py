@@ -137,7 +137,7 @@ def _audit(parsed: argparse.Namespace) -> int:
 def _report(parsed: argparse.Namespace) -> int:
     from pytest_autoresearch.reports.chart import write_chart
     from pytest_autoresearch.reports.junit import write_junit
-    from pytest_autoresearch.reports.page import page_of, write_page
+    from pytest_autoresearch.reports.page import write_page
     from pytest_autoresearch.reports.summary import summary_markdown
 
     told = story(parsed)
@@ -147,7 +147,7 @@ def _report(parsed: argparse.Namespace) -> int:
     writers: tuple[tuple[Path | None, Callable[..., None]], ...] = (
         (parsed.chart, write_chart),
         (parsed.junit, write_junit),
-        (parsed.output or page_of(told), partial(write_page, live=False)),
+        (parsed.output or told.views["report.html"], partial(write_page, live=told.is_running)),
     )
     path, write = next((path, write) for path, write in writers if path is not None)
     write(told, path)

@@ -7,9 +7,11 @@ import os
 import re
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.machine import hardship, starting
@@ -108,14 +110,12 @@ class Git:
 
     def output(self, *arguments: str, stdin: bytes = b"") -> bytes:
         """What `git <arguments>` prints; GitError if it fails, UserError if it cannot be started."""
-        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
         try:
             with starting("git"):
                 done = subprocess.run(
-                    ["git", *settings, *arguments],
+                    self._command(arguments),
                     cwd=self.directory,
-                    env=git_environment(os.environ)
-                    | ({"GIT_CEILING_DIRECTORIES": str(self.ceiling)} if self.ceiling else {}),
+                    env=self._environment(),
                     input=stdin,
                     capture_output=True,
                     check=False,
@@ -125,6 +125,43 @@ class Git:
         if done.returncode:
             raise self._error(arguments, done.returncode, done.stderr.decode(errors="replace"))
         return done.stdout
+
+    def stream(self, *arguments: str, stdin: bytes, length: int) -> Iterator[bytes]:
+        """What `git <arguments>` prints, line by line as it prints it; a line longer than `length` comes in pieces.
+
+        GitError if it fails, UserError if it cannot be started.
+        """
+        with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as said:
+            asked.write(stdin)
+            asked.seek(0)
+            with self._start(arguments, asked, said) as process:
+                printed = process.stdout
+                assert printed is not None
+                yield from iter(lambda: printed.readline(length), b"")
+            if process.returncode:
+                said.seek(0)
+                raise self._error(arguments, process.returncode, said.read().decode(errors="replace"))
+
+    def _start(self, arguments: tuple[str, ...], stdin: IO[bytes], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+        try:
+            with starting("git"):
+                return subprocess.Popen(
+                    self._command(arguments),
+                    cwd=self.directory,
+                    env=self._environment(),
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                )
+        except FileNotFoundError:
+            raise UserError("git: not found; install git and run again") from None
+
+    def _command(self, arguments: tuple[str, ...]) -> list[str]:
+        return ["git", *(part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")), *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        ceiling = {"GIT_CEILING_DIRECTORIES": str(self.ceiling)} if self.ceiling else {}
+        return git_environment(os.environ) | ceiling
 
     def _error(self, arguments: tuple[str, ...], status: int, said: str) -> GitError:
         if lock := _LOCK.search(said):

@@ -19,8 +19,12 @@ def _environment(package: str) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=False,
-        autoescape=False,  # plain text and Markdown, not HTML
+        autoescape=_is_html,  # the others are plain text and Markdown
     )
+
+
+def _is_html(template: str | None) -> bool:
+    return template is not None and template.endswith(".html.j2")
 
 
 def render(package: str, template: str, **values: Any) -> str:

@@ -737,3 +737,11 @@ def test_a_missing_git_is_said(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PATH", str(toy.directory))
     with pytest.raises(UserError, match="git: not found; install git"):
         Git(toy.directory).output("status")
+
+
+def test_what_git_prints_can_be_read_as_it_comes_and_a_refusal_is_told_at_the_end(make_toy: MakeToy) -> None:
+    toy = make_toy()
+    lines = Git(toy.directory).stream("cat-file", "--batch-check=%(rest)", stdin=b"HEAD one\nHEAD three\n", length=5)
+    assert list(lines) == [b"one\n", b"three", b"\n"]
+    with pytest.raises(GitError, match=r"git cat-file -t nothing failed in .* \(128\): .*nothing"):
+        list(Git(toy.directory).stream("cat-file", "-t", "nothing", stdin=b"", length=100))

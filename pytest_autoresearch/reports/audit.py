@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from pytest_autoresearch.checkout import own_paths
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import open_new
 from pytest_autoresearch.git import Git
@@ -20,7 +20,7 @@ from pytest_autoresearch.machine import writing
 from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.problem import key_names
 from pytest_autoresearch.reports import markdown
-from pytest_autoresearch.reports.diffs import with_diffs
+from pytest_autoresearch.reports.diffs import Diff, diffs
 from pytest_autoresearch.reports.facts import (
     VERSION,
     Facts,
@@ -37,6 +37,8 @@ from pytest_autoresearch.text import one_line
 
 MARKDOWN, JSON = "AUDIT_LOG.md", "AUDIT_LOG.json"
 _TOP = 10
+_BATCH, _DIFF_LINES, _DIFF_LENGTH = 200, 200, 300
+_HEADS = ("diff --git ", "index ", "--- ", "+++ ")
 _HYPOTHESIS = 300
 
 
@@ -69,14 +71,12 @@ def audit_on_demand(story: Story, directory: Path | None, *, holdout: bool) -> t
 
     What lies in the checkout, a critic, a coder or a candidate may come to see.
     """
-    for _ in story.entries():
-        pass
-    project = story.project
+    views, project = story.views, story.project
     outside = directory is not None and not directory.resolve().is_relative_to(project.resolve())
     if holdout and not outside:
         raise UserError(f"--holdout needs an --output outside of {project}: what is in there, a coder may see")
     mask = Mask(os.environ, key_names(story.problem))
-    return write_audit(story, directory or own_paths(project)[MARKDOWN].parent, mask, holdout=holdout)
+    return write_audit(story, directory or views[MARKDOWN].parent, mask, holdout=holdout)
 
 
 def audit_head(story: Story) -> Facts:
@@ -118,7 +118,24 @@ def holdout_facts(story: Story) -> list[Facts]:
 
 def _experiments(story: Story) -> Iterator[Facts]:
     git, logs, spread = Git(story.place.home), critic_logs(story.project), story.progress.spread
-    return (entry_facts(entry, spread, logs, diff) for entry, diff in with_diffs(git, story.entries()))
+    return (entry_facts(entry, spread, logs, diff) for entry, diff in _with_diffs(git, story.entries()))
+
+
+def _with_diffs(git: Git, entries: Iterable[Entry]) -> Iterator[tuple[Entry, str]]:
+    """Each experiment with what its candidate changed, bounded; '' where there is no candidate."""
+    waiting = iter(entries)
+    while batch := list(islice(waiting, _BATCH)):
+        made = [one.experiment for one in batch if one.experiment.number and one.experiment.commit]
+        pairs = [(done.commit, done.parent) for done in made]
+        found = {diff.commit: diff for diff in diffs(git, pairs, lines=_DIFF_LINES, length=_DIFF_LENGTH)}
+        yield from ((one, _text(found.get(one.experiment.commit))) for one in batch)
+
+
+def _text(diff: Diff | None) -> str:
+    if diff is None:
+        return ""
+    more = [f"[... {diff.left_out} lines left out ...]"] if diff.left_out else []
+    return "\n".join([*(line for line in diff.lines if not line.startswith(_HEADS)), *more])
 
 
 def _opening(head: Facts) -> str:

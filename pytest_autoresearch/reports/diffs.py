@@ -1,36 +1,57 @@
-"""The diffs of many candidates, asked of one git at a time for a batch of them."""
+"""What candidates changed, for many of them by one git process."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from dataclasses import dataclass, field
 
 from pytest_autoresearch.git import Git
-from pytest_autoresearch.reports.story import Entry
-from pytest_autoresearch.text import head, plain
+from pytest_autoresearch.text import plain
 
-_BATCH = 50
-_LENGTH = 6000
-
-
-def with_diffs(git: Git, entries: Iterable[Entry]) -> Iterator[tuple[Entry, str]]:
-    """Each experiment with what its candidate changed, bounded; '' where there is no candidate."""
-    waiting = iter(entries)
-    while batch := list(islice(waiting, _BATCH)):
-        diffs = _diffs(git, {one.experiment.commit for one in batch if one.experiment.number} - {""})
-        yield from ((one, diffs.get(one.experiment.commit, "")) for one in batch)
+_HEADER = re.compile(rb"[0-9a-f]{40,64}\n")
+_PLUMBING = ("diff-tree", "--stdin", "--always", "-p", "--no-color", "--no-ext-diff", "--no-textconv")
 
 
-def _diffs(git: Git, commits: set[str]) -> dict[str, str]:
-    """The diff of each commit against its parent, of those that git still has."""
-    there = sorted(commits - git.missing(sorted(commits)))
-    asked = "".join(f"{commit}\n" for commit in there).encode()
-    command = ("diff-tree", "--stdin", "-p", "--unified=2", "--no-color", "--no-ext-diff", "--no-textconv")
-    found: dict[str, list[str]] = {}
-    lines: list[str] = []
-    for line in git.output(*command, stdin=asked).decode(errors="replace").split("\n") if there else ():
-        if line in commits:
-            lines = found.setdefault(line, [])
-        elif not line.startswith(("diff --git ", "index ", "--- ", "+++ ")):
-            lines.append(line)
-    return {commit: head(plain("\n".join(text)).strip("\n"), _LENGTH) for commit, text in found.items()}
+@dataclass(slots=True)
+class Diff:
+    """What `commit` changed: the first lines of the patch, each cut, and how many more there are."""
+
+    commit: str
+    lines: list[str] = field(default_factory=list)
+    left_out: int = 0
+
+
+def diffs(git: Git, pairs: Iterable[tuple[str, str]], *, lines: int, length: int) -> Iterator[Diff]:
+    """The difference of each commit to the parent beside it, in that order; those that git has no more are left out.
+
+    Of each, at most `lines` lines of at most `length` characters are held.
+    """
+    asked = list(pairs)
+    missing = git.missing(name for pair in asked for name in pair)
+    wanted = "".join(f"{' '.join(pair)}\n" for pair in asked if missing.isdisjoint(pair))
+    if wanted:
+        yield from _parsed(git.stream(*_PLUMBING, stdin=wanted.encode(), length=length), lines)
+
+
+def _parsed(pieces: Iterable[bytes], most: int) -> Iterator[Diff]:
+    diff: Diff | None = None
+    at_start = True
+    for piece in pieces:
+        if at_start and _HEADER.fullmatch(piece):
+            if diff is not None:
+                yield diff
+            diff = Diff(piece.decode().strip())
+        elif at_start and diff is not None:
+            _add(diff, piece, most)
+        at_start = piece.endswith(b"\n")
+    if diff is not None:
+        yield diff
+
+
+def _add(diff: Diff, piece: bytes, most: int) -> None:
+    if len(diff.lines) == most:
+        diff.left_out += 1
+        return
+    text = plain(piece.decode(errors="replace").rstrip("\r\n"))
+    diff.lines.append(text if piece.endswith(b"\n") else f"{text}…")

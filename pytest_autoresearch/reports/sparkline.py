@@ -67,9 +67,9 @@ def _in_a_line(entry: Entry) -> str:
 
 
 def _next_steps(story: Story) -> Iterator[str]:
-    place = story.place
+    place, page = story.place, story.views["report.html"]
     problem = shlex.quote(str(place.project / place.problem_name))
-    yield f"read on: pytest-autoresearch status --problem {problem} --tag {place.tag}"
+    yield f"read on: {shlex.quote(str(page))}, and STATE.md and AUDIT_LOG.md beside it"
     yield f"was it worth it: pytest-autoresearch compare --problem {problem} {place.tag} OTHER_TAG"
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pytest_autoresearch.checkout import own_paths
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.ledger import Ledger, LedgerDamaged, Record, parse
+from pytest_autoresearch.lock import holder
 from pytest_autoresearch.place import Place
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.progress import Progress
@@ -120,6 +122,18 @@ class Story:
         self._ledger = Ledger(place.records / "ledger.jsonl")
         if not self._ledger.path.exists():
             raise UserError(f"there is no session {place.branch} yet; begin it: pytest-autoresearch run")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether somebody has the session open."""
+        return bool(holder(self.place.records))
+
+    @property
+    def views(self) -> dict[str, Path]:
+        """Where each view of the session goes."""
+        for _ in self.events() if self.progress.begin is None else ():
+            pass
+        return own_paths(self.project)
 
     @property
     def project(self) -> Path:

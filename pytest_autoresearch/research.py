@@ -231,9 +231,15 @@ class Research:
     @cached_property
     def views(self) -> Views:
         """What people look at, kept up to date."""
-        opened = self.opened
-        paths = opened.views if self.options.report is None else {**opened.views, "report.html": self.options.report}
-        return Views(opened.session, Story(self.place, opened.session.problem), paths, self.mask, self._say)
+        session, by_hand = self.session, self.options.by_hand
+        story = Story(self.place, session.problem)
+        return Views(session, story, self.paths, self.mask, self._say, with_page=not by_hand)
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Where each view of the open session goes."""
+        paths, report = self.opened.views, self.options.report
+        return paths if report is None else {**paths, "report.html": report}
 
     @property
     def is_open(self) -> bool:
@@ -273,7 +279,7 @@ class Research:
     def close(self) -> None:
         """Close the session, if it was opened, with every view of it fresh."""
         if "views" in self.__dict__:
-            self.views.close(audit=not self.options.by_hand)
+            self.views.close()
         self._stack.close()
 
     @cached_property

@@ -120,6 +120,7 @@ def _end(research: Research, session: Session, why_no_more: str) -> Iterator[str
         yield f"look: git -C {_path(home)} log -p {session.start[:12]}..{session.workspace.branch}"
         if not research.place.is_at_home:
             yield f"take: git -C {_path(home)} merge {session.workspace.branch}"
+    yield f"read on: {_path(research.paths['report.html'])}"
     yield from closing_lines(Story(research.place, problem), sys.stdout.encoding or "ascii")
     yield f"go on: {'change what is said above, then ' if why_no_more else ''}the same command again"
 

@@ -211,9 +211,13 @@ def test_a_problem_in_a_subdirectory_has_its_views_beside_it(make_toy: MakeToy) 
     names = sorted(path.name for path in toy.checkout.iterdir())
     assert names == [
         ".autoresearch",
+        "AUDIT_LOG.json",
+        "AUDIT_LOG.md",
+        "STATE.md",
         "ideas.yaml",
         "next_idea.json",
         "problem.yaml",
+        "report.html",
         "results.tsv",
         "run.log",
         "solution.sh",

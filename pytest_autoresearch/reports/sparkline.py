@@ -36,7 +36,7 @@ def sparkline(values: Sequence[float], width: int, encoding: str = "utf-8") -> s
 
 
 def closing_lines(story: Story, encoding: str = "utf-8") -> Iterator[str]:
-    """The sparkline of the best so far, the three keeps with the largest effect, and where to read on.
+    """The sparkline of the best so far, the three keeps with the largest effect, and what to do next.
 
     Nothing is said of a session that has no baseline yet.
     """
@@ -67,9 +67,8 @@ def _in_a_line(entry: Entry) -> str:
 
 
 def _next_steps(story: Story) -> Iterator[str]:
-    place, page = story.place, story.views["report.html"]
+    place = story.place
     problem = shlex.quote(str(place.project / place.problem_name))
-    yield f"read on: {shlex.quote(str(page))}, and STATE.md and AUDIT_LOG.md beside it"
     yield f"was it worth it: pytest-autoresearch compare --problem {problem} {place.tag} OTHER_TAG"
 
 

@@ -30,13 +30,21 @@ _REST = 20
 class Views:
     """The views of an open session; one that cannot be written costs a word through `say`, and no experiment.
 
-    `paths` says where each goes. The page is written while the session runs only as often as that takes a twentieth
-    of the time.
+    `paths` says where each goes. The page, if it is `with_page`, is written while the session runs only as often as
+    that takes a twentieth of the time; what is read from the whole ledger, at the end.
     """
 
     def __init__(
-        self, session: Session, story: Story, paths: Mapping[str, Path], mask: Mask, say: Callable[[str], None]
+        self,
+        session: Session,
+        story: Story,
+        paths: Mapping[str, Path],
+        mask: Mask,
+        say: Callable[[str], None],
+        *,
+        with_page: bool,
     ) -> None:
+        self._with_page = with_page
         self._session = session
         self._story = story
         self._paths = paths
@@ -54,7 +62,8 @@ class Views:
         is_due = time.monotonic() - self._refreshed >= state.throttle_seconds
         if is_due or done.number % state.rebuild_every_n_iter == 0:
             self.refresh()
-            self._show(live=True)
+            if self._with_page:
+                self._show(live=True)
 
     def refresh(self) -> None:
         """Make the page on the state anew."""
@@ -73,10 +82,10 @@ class Views:
             )
             replace_text(path, self._mask.text(text))
 
-    def close(self, *, audit: bool) -> None:
-        """Have everything fresh, with the `audit` that is read from the whole ledger."""
+    def close(self) -> None:
+        """Have everything fresh."""
         self.refresh()
-        if not audit:
+        if not self._with_page:
             return
         self._show(live=False)
         directory = self._paths["AUDIT_LOG.md"].parent

@@ -105,7 +105,7 @@ def test_settings_for_runs_of_tests_do_not_disturb_a_step(make_home: MakeHome, n
     assert (said.code, said.err) == (0, "")
     assert said.out.splitlines()[1:] == ["experiment 1: KEPT 8: 10 → 8 (-2)"]
     left = {path.name for path in home.directory.iterdir()} - tracked(home.directory)
-    expected = {".git", ".autoresearch", "results.tsv", "run.log", "next_idea.json", "program.md"}
+    expected = {".git", ".autoresearch", "STATE.md", "results.tsv", "run.log", "next_idea.json", "program.md"}
     assert left == expected
 
 

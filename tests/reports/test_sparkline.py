@@ -58,7 +58,7 @@ def test_the_next_steps_name_the_problem_and_the_session(make_toy: MakeToy) -> N
     toy.run("--iterations=1")
     steps = [line.partition(": pytest-autoresearch ")[2] for line in closing_lines(story_of(toy))]
     named = f"--problem {toy.project / 'problem.yaml'}"
-    assert [step for step in steps if step] == [f"status {named} --tag run1", f"compare {named} run1 OTHER_TAG"]
+    assert [step for step in steps if step] == [f"compare {named} run1 OTHER_TAG"]
 
 
 def test_a_hypothesis_is_bounded_and_without_control_characters(tmp_path: Path) -> None:

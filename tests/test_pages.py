@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeToy
-from tests.support import clean_environment, commands, scores
+from tests.support import clean_environment, commands, git, scores
 from tests.test_docs import ROOT, blocks
 
 
@@ -34,3 +34,23 @@ def test_every_command_of_the_page_works(page: str, make_toy: MakeToy, tmp_path:
             timeout=100,
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+
+def test_the_tutorial_makes_a_problem_a_session_and_a_branch_for_review(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="the tuner needs optuna: pip install 'pytest-autoresearch[tuner]'")
+    identity = {
+        f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(blocks(ROOT / "docs" / "tutorial.md", "sh"))],
+        cwd=tmp_path,
+        env=clean_environment({"PATH": commands(tmp_path / "bin"), **identity}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    assert "of 15 experiments" in done.stdout
+    assert (tmp_path / "line" / "pull-request.md").read_text().startswith("# ")
+    assert git(tmp_path / "line", "rev-parse", "line/run1-review")

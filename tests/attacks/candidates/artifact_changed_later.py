@@ -34,7 +34,7 @@ if os.fork() == 0:
     while True:
         Path("fresh.json").write_text(short)
         Path("fresh.json").replace("tour.json")
-while not WITNESS.exists():
+while not (WITNESS.exists() and WITNESS.read_text()):
     time.sleep(0.005)
 Path("tour.json").write_text(json.dumps({"tour": tour}))
 os.kill(os.getpid(), signal.SIGKILL)

@@ -36,5 +36,5 @@ if os.fork() == 0:
     while True:
         time.sleep(1)
         shutil.copy(kept, "tour.json")
-while not WITNESS.exists():
+while not (WITNESS.exists() and WITNESS.read_text()):
     time.sleep(0.005)

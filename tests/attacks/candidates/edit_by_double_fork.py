@@ -22,7 +22,8 @@ Path("tour.json").write_text(json.dumps({"tour": tour}))
 def edit():
     while True:
         Path("evaluate.py").write_text('print("tour_length: 1.000000")\n')
-        WITNESS.write_text("a process that goes on wrote evaluate.py")
+        if not WITNESS.exists():
+            WITNESS.write_text("a process that goes on wrote evaluate.py")
         time.sleep(0.005)
 
 
@@ -33,5 +34,5 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 
-while not WITNESS.exists():
+while not (WITNESS.exists() and WITNESS.read_text()):
     time.sleep(0.005)

@@ -22,7 +22,8 @@ Path("tour.json").write_text(json.dumps({"tour": tour}))
 def edit():
     while True:
         Path("evaluate.py").write_text('print("tour_length: 1.000000")\n')
-        WITNESS.write_text("a process that goes on wrote evaluate.py")
+        if not WITNESS.exists():
+            WITNESS.write_text("a process that goes on wrote evaluate.py")
         time.sleep(0.005)
 
 
@@ -30,5 +31,5 @@ if os.fork() == 0:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     edit()
 
-while not WITNESS.exists():
+while not (WITNESS.exists() and WITNESS.read_text()):
     time.sleep(0.005)

@@ -29,5 +29,5 @@ if os.fork() == 0:
             os._exit(0)
         os.setsid()
     os._exit(0)
-while not WITNESS.exists():
+while not (WITNESS.exists() and WITNESS.read_text()):
     time.sleep(0.005)

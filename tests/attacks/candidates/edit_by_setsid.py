@@ -30,5 +30,5 @@ while True:
 """
 subprocess.Popen(["setsid", "--fork", "env", "-i", sys.executable, "-c", DAEMON])
 
-while not WITNESS.exists():
+while not (WITNESS.exists() and WITNESS.read_text()):
     time.sleep(0.005)

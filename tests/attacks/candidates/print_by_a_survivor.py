@@ -25,5 +25,5 @@ if os.fork() == 0:
     while True:
         os.write(1, b"tour_length: 1.000000\n")
         time.sleep(0.01)
-while not WITNESS.exists():
+while not (WITNESS.exists() and WITNESS.read_text()):
     time.sleep(0.01)

@@ -39,5 +39,5 @@ if os.fork() == 0:
     time.sleep(1)
     os.kill(supervisor, signal.SIGCONT)
     os._exit(0)
-while not WITNESS.exists():
+while not (WITNESS.exists() and WITNESS.read_text()):
     time.sleep(0.005)

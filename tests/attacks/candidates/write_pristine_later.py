@@ -27,5 +27,5 @@ if os.fork() == 0:
     while True:
         (RECORDS / "pristine/json.py").write_text('print("tour_length: 1.000000")\nraise SystemExit\n')
         time.sleep(0.002)
-while not WITNESS.exists():
+while not (WITNESS.exists() and WITNESS.read_text()):
     time.sleep(0.005)

@@ -12,10 +12,8 @@ from pathlib import Path
 
 from benchmarks.machine import peak_mib
 from pytest_autoresearch.masking import Mask
-from pytest_autoresearch.place import find_place
-from pytest_autoresearch.problem import load_problem
 from pytest_autoresearch.reports.audit import write_audit
-from pytest_autoresearch.reports.story import Story
+from pytest_autoresearch.reports.story import Story, find_session
 
 
 def _audit(story: Story, directory: Path) -> None:
@@ -27,10 +25,9 @@ VIEWS: Mapping[str, Callable[[Story, Path], None]] = {"audit": _audit}
 
 def main(view: str, problem_file: Path, tag: str) -> None:
     """Print seconds, peak memory and the size of what was made as JSON."""
-    problem = load_problem(problem_file, look=False)
     with tempfile.TemporaryDirectory() as directory:
         began = time.perf_counter()
-        VIEWS[view](Story(find_place(problem_file, problem.branch_prefix, tag), problem), Path(directory))
+        VIEWS[view](Story(*find_session(problem_file, tag)), Path(directory))
         seconds = time.perf_counter() - began
         size = sum(file.stat().st_size for file in Path(directory).iterdir()) / 2**20
     print(json.dumps({"seconds": seconds, "peak_mib": peak_mib(os.getpid()), "size_mib": size}))

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from pytest_autoresearch import __version__
-from pytest_autoresearch.cli_session import add_session, problem_file
+from pytest_autoresearch.cli_session import add_session, complain, problem_file
 from pytest_autoresearch.cli_transfer import add_transfer
 from pytest_autoresearch.cli_views import add_views
 from pytest_autoresearch.errors import UserError
@@ -34,10 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
         with refusals():
             return int(parsed.command(parsed))
     except UserError as error:
-        _complain(str(error))
+        complain(str(error))
         return _FAILED
     except KeyboardInterrupt:
-        _complain("interrupted")
+        complain("interrupted")
         return _INTERRUPTED
 
 
@@ -156,12 +156,6 @@ def _step(name: str, parsed: argparse.Namespace) -> int:
         "reset": steps.reset,
     }
     return drive(file, options, taken[name])
-
-
-def _complain(text: str) -> None:
-    from pytest_autoresearch.driver import complain
-
-    complain(text)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,25 @@ if TYPE_CHECKING:
     from pytest_autoresearch.reports.story import Story
 
 
+Command = Callable[..., argparse.ArgumentParser]
+"""Makes a command: its name, what it does in a clause, and more in sentences."""
+
+
+def complain(text: str) -> None:
+    """Say on stderr what is no result."""
+    from pytest_autoresearch import driver
+
+    driver.complain(text)
+
+
+def add_problem(command: argparse.ArgumentParser, what: str = "problem.yaml or its directory") -> None:
+    """Add the option that names a problem."""
+    command.add_argument("--problem", type=Path, metavar="PATH", help=f"{what} (default: the one that is here)")
+
+
 def add_session(command: argparse.ArgumentParser) -> None:
     """Add the options that name a session."""
-    command.add_argument(
-        "--problem", type=Path, metavar="PATH", help="problem.yaml or its directory (default: the one that is here)"
-    )
+    add_problem(command)
     command.add_argument(
         "--tag", metavar="NAME", help="name of the session (default: the one whose checkout this is, else run1)"
     )
@@ -36,12 +51,9 @@ def problem_file(named: Path | None) -> Path:
 
 def session(parsed: argparse.Namespace) -> tuple[Place, Problem]:
     """The session that is meant, which is not opened, and the problem as the user has it."""
-    from pytest_autoresearch.place import find_place
-    from pytest_autoresearch.problem import load_problem
+    from pytest_autoresearch.reports.story import find_session
 
-    file = problem_file(parsed.problem)
-    problem = load_problem(file, look=False)
-    return find_place(file, problem.branch_prefix, parsed.tag), problem
+    return find_session(problem_file(parsed.problem), parsed.tag)
 
 
 def story(parsed: argparse.Namespace) -> Story:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from pytest_autoresearch.cli_session import add_session, problem_file, session
-
-Command = Callable[..., argparse.ArgumentParser]
+from pytest_autoresearch.cli_session import Command, add_problem, add_session, complain, problem_file, session
 
 
 def add_transfer(command: Command) -> None:
@@ -29,9 +25,7 @@ def add_transfer(command: Command) -> None:
         "A session of that name that is there already goes forward to what the file has of it.",
     )
     bring.add_argument("file", type=Path, metavar="FILE", help="what export wrote")
-    bring.add_argument(
-        "--problem", type=Path, metavar="PATH", help="problem.yaml or its directory (default: the one that is here)"
-    )
+    add_problem(bring)
     bring.set_defaults(command=_import)
 
 
@@ -58,7 +52,7 @@ def _finalize(parsed: argparse.Namespace) -> int:
     from pytest_autoresearch.review.finalize import Wishes, finalize
 
     wishes = Wishes(squash=parsed.squash, name=parsed.name, base=parsed.base, remeasure=parsed.remeasure)
-    text = finalize(*session(parsed), wishes, _tell)
+    text = finalize(*session(parsed), wishes, complain)
     if parsed.output is None:
         print(text, end="")
     else:
@@ -71,7 +65,7 @@ def _export(parsed: argparse.Namespace) -> int:
 
     place, _ = session(parsed)
     progress = export_session(place, parsed.file)
-    print(f"session {place.branch}, {max(0, progress.next_number - 1)} experiments, in {parsed.file}")
+    print(f"session {place.branch}, {progress.experiments} experiments, in {parsed.file}")
     return 0
 
 
@@ -83,7 +77,3 @@ def _import(parsed: argparse.Namespace) -> int:
     brought = import_session(file, load_problem(file, look=False).branch_prefix, parsed.file)
     print("\n".join(brought.lines()))
     return 0
-
-
-def _tell(text: str) -> None:
-    print(f"pytest-autoresearch: {text}", file=sys.stderr, flush=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pytest_autoresearch.cli_session import add_session, problem_file, session, story
+from pytest_autoresearch.cli_session import Command, add_problem, add_session, problem_file, session, story
 
-Command = Callable[..., argparse.ArgumentParser]
+if TYPE_CHECKING:
+    from pytest_autoresearch.reports.story import Story
 
 
 def add_views(command: Command) -> None:
@@ -75,9 +75,7 @@ def _add_compare(command: Command) -> None:
         "A session is TAG, PATH, PATH@TAG, or LABEL=ONE,OTHER for several that are repeats of one another.",
     )
     compare.add_argument("sessions", nargs="+", metavar="SESSION", help="two or more of them")
-    compare.add_argument(
-        "--problem", type=Path, metavar="PATH", help="the problem that a TAG is of (default: the one that is here)"
-    )
+    add_problem(compare, "the problem that a TAG is of")
     compare.add_argument("--insist", action="store_true", help="also sessions that were measured by different things")
     compare.add_argument(
         "--higher", action="append", default=[], metavar="NAME", help="a metric of `also:` of which more is better"
@@ -135,24 +133,30 @@ def _audit(parsed: argparse.Namespace) -> int:
 
 
 def _report(parsed: argparse.Namespace) -> int:
+    told = story(parsed)
+    if parsed.summary:
+        from pytest_autoresearch.reports.summary import summary_markdown
+
+        print(summary_markdown(told), end="")
+    else:
+        print(_written(told, parsed))
+    return 0
+
+
+def _written(told: Story, parsed: argparse.Namespace) -> Path:
+    """Write the view that is asked for; where it is."""
     from pytest_autoresearch.reports.chart import write_chart
     from pytest_autoresearch.reports.junit import write_junit
     from pytest_autoresearch.reports.page import write_page
-    from pytest_autoresearch.reports.summary import summary_markdown
 
-    told = story(parsed)
-    if parsed.summary:
-        print(summary_markdown(told), end="")
-        return 0
-    writers: tuple[tuple[Path | None, Callable[..., None]], ...] = (
-        (parsed.chart, write_chart),
-        (parsed.junit, write_junit),
-        (parsed.output or told.views["report.html"], partial(write_page, live=told.is_running)),
-    )
-    path, write = next((path, write) for path, write in writers if path is not None)
-    write(told, path)
-    print(path)
-    return 0
+    path: Path = parsed.chart or parsed.junit or parsed.output or told.views["report.html"]
+    if parsed.chart is not None:
+        write_chart(told, path)
+    elif parsed.junit is not None:
+        write_junit(told, path)
+    else:
+        write_page(told, path, live=told.is_running)
+    return path
 
 
 def _compare(parsed: argparse.Namespace) -> int:

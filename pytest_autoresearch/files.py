@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,16 +42,39 @@ def replace_bytes(path: Path, content: bytes, *, flush: bool = False) -> None:
 
     An OSError names the file.
     """
+    with replacing(path, flush=flush) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path, *, flush: bool = False) -> Iterator[BinaryIO]:
+    """A new file that becomes the one at `path` in one step once it is written; if that fails, nothing changes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
     with writing(fresh), open_new(fresh) as file:
-        file.write(content)
+        yield file
         if flush:
             file.flush()
             os.fsync(file.fileno())
     fresh.replace(path)
     if flush:
         flush_directory(path.parent)
+
+
+@contextmanager
+def replacing_directory(path: Path) -> Iterator[Path]:
+    """The same for a directory: what was at `path` is gone before the new one, which is whole, takes its place."""
+    fresh = path.with_name(f"{path.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    yield fresh
+    shutil.rmtree(path, ignore_errors=True)
+    fresh.rename(path)
+
+
+def keep_edited(path: Path) -> Path:
+    """Move a file away that somebody has edited; where it is kept, beside its place."""
+    return path.rename(first_free(path.with_name(f"{path.name}.edited-{number}") for number in count(1)))
 
 
 def flush_directory(directory: Path) -> None:

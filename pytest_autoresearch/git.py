@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -110,18 +111,15 @@ class Git:
 
     def output(self, *arguments: str, stdin: bytes = b"") -> bytes:
         """What `git <arguments>` prints; GitError if it fails, UserError if it cannot be started."""
-        try:
-            with starting("git"):
-                done = subprocess.run(
-                    self._command(arguments),
-                    cwd=self.directory,
-                    env=self._environment(),
-                    input=stdin,
-                    capture_output=True,
-                    check=False,
-                )
-        except FileNotFoundError:
-            raise UserError("git: not found; install git and run again") from None
+        with _found():
+            done = subprocess.run(
+                self._command(arguments),
+                cwd=self.directory,
+                env=self._environment(),
+                input=stdin,
+                capture_output=True,
+                check=False,
+            )
         if done.returncode:
             raise self._error(arguments, done.returncode, done.stderr.decode(errors="replace"))
         return done.stdout
@@ -143,18 +141,15 @@ class Git:
                 raise self._error(arguments, process.returncode, said.read().decode(errors="replace"))
 
     def _start(self, arguments: tuple[str, ...], stdin: IO[bytes], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
-        try:
-            with starting("git"):
-                return subprocess.Popen(
-                    self._command(arguments),
-                    cwd=self.directory,
-                    env=self._environment(),
-                    stdin=stdin,
-                    stdout=subprocess.PIPE,
-                    stderr=stderr,
-                )
-        except FileNotFoundError:
-            raise UserError("git: not found; install git and run again") from None
+        with _found():
+            return subprocess.Popen(
+                self._command(arguments),
+                cwd=self.directory,
+                env=self._environment(),
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            )
 
     def _command(self, arguments: tuple[str, ...]) -> list[str]:
         return ["git", *(part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")), *arguments]
@@ -224,3 +219,13 @@ class Git:
             elif not line and path is not None:
                 yield path, branch
                 path = None
+
+
+@contextmanager
+def _found() -> Iterator[None]:
+    """Let a git that cannot be started be a UserError that says why."""
+    try:
+        with starting("git"):
+            yield
+    except FileNotFoundError:
+        raise UserError("git: not found; install git and run again") from None

@@ -20,6 +20,7 @@ from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processtree import MARKER
 from pytest_autoresearch.records import Candidate
 from pytest_autoresearch.session import Session
+from pytest_autoresearch.text import number
 
 _NAME = "holdout.jsonl"
 
@@ -126,9 +127,8 @@ def holdout_lines(place: Place, problem: Problem) -> Iterator[str]:
     keeps = list(held_keeps(place, problem))
     yield f"{'':5} {problem.metric_name:>12} {'holdout':>12}"
     for one in keeps:
-        value = "-" if one.holdout is None else f"{one.holdout:.6g}"
         flag = "" if one.worse is None else f"  better on the metric, worse on the holdout ({one.worse:+.4g})"
-        yield f"{one.number:5} {one.metric:12.6g} {value:>12}{one.failure and f'  {one.failure}'}{flag}"
+        yield f"{one.number:5} {one.metric:12.6g} {number(one.holdout):>12}{one.failure and f'  {one.failure}'}{flag}"
 
 
 def _worse(before: float | None, value: float | None, *, lower_is_better: bool) -> float | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_autoresearch.asides import drop_if_empty, new_aside
-from pytest_autoresearch.files import replace_text
+from pytest_autoresearch.files import replace_text, replacing_directory
 from pytest_autoresearch.snapshot import Difference, Snapshot, Type, move
 from pytest_autoresearch.workspace import OWN, Workspace
 
@@ -21,7 +21,10 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Paths of the checkout that were not as they had been; put `aside`, or None where they stay as they are."""
+    """Paths of the checkout that were not as they had been.
+
+    What a run has left is put `aside`; what somebody has done before it stays as it is, and `aside` is None.
+    """
 
     paths: tuple[str, ...]
     aside: Path | None
@@ -91,14 +94,10 @@ class Leftovers:
 
     def take_down(self) -> None:
         """Make what is there now the reference."""
-        fresh = self._place.with_name(f"{self._place.name}.new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        snapshot = self._of(fresh)
-        snapshot.survey()
-        replace_text(fresh / _STATE, json.dumps(snapshot.state()))
-        shutil.rmtree(self._place, ignore_errors=True)
-        fresh.rename(self._place)
+        with replacing_directory(self._place) as fresh:
+            snapshot = self._of(fresh)
+            snapshot.survey()
+            replace_text(fresh / _STATE, json.dumps(snapshot.state()))
         self._snapshot = self._load()
 
     def clear(self) -> Left | None:

@@ -181,8 +181,7 @@ def _checkout(place: Place, journal: Journal, locks: GitLocks) -> Path:
     # a coder that was killed together with us may have switched; `recover` undoes what it did
     checkout.check_checkout(place, path, on_any_branch=Fence.stands(place.records))
     if not checkout.is_own(place, path) or (progress.checkout is None and not place.is_at_home):
-        tip = progress.incumbent.commit if progress.incumbent else progress.beginning["commit"]
-        checkout.make_checkout(place, path, tip, locks)
+        checkout.make_checkout(place, path, progress.tip, locks)
         shutil.rmtree(place.records / LEFTOVERS, ignore_errors=True)
     if progress.checkout != str(path):
         journal.write("checkout", path=str(path))

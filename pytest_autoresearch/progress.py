@@ -6,9 +6,10 @@ import functools
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from pytest_autoresearch.ledger import Record, experiment, parse
+from pytest_autoresearch.ledger import Ledger, LedgerDamaged, Record, experiment, parse
 from pytest_autoresearch.processes import Identity
 from pytest_autoresearch.records import Experiment, Idea, Measurement
 from pytest_autoresearch.spread import Spread
@@ -42,6 +43,9 @@ class Spent:
 
     tokens: int = 0
     usd: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.tokens:,} tokens, USD {self.usd:.4g}"
 
     def __add__(self, other: Spent) -> Spent:
         return Spent(self.tokens + other.tokens, self.usd + other.usd)
@@ -147,6 +151,21 @@ class Progress:
         return self.begin
 
     @property
+    def tip(self) -> str:
+        """The commit that the session's branch stands on."""
+        return str(self.incumbent.commit if self.incumbent else self.beginning["commit"])
+
+    @property
+    def experiments(self) -> int:
+        """How many there were, without the baseline."""
+        return max(0, self.next_number - 1)
+
+    @property
+    def kept(self) -> int:
+        """How many of them were kept."""
+        return self.counts["keep"] - (self.baseline is not None)
+
+    @property
     def since_keep(self) -> int:
         """How many experiments came after the last keep."""
         return max(0, self.next_number - 1 - self.keeps_from)
@@ -170,6 +189,19 @@ class Progress:
     def pending_processes(self) -> list[Identity]:
         """The processes that were started and not seen to end."""
         return [Identity(**parse(line)["process"]) for line in self._started]
+
+
+def replay(ledger: Ledger, progress: Progress, start: int = 0) -> Iterator[tuple[str, bytes]]:
+    """The lines of a ledger from byte `start` on, each once it is counted into `progress`.
+
+    LedgerDamaged if one is not as it was written.
+    """
+    for number, (kind, line) in enumerate(ledger.lines(start), start=1):
+        try:
+            progress.take(kind, line)
+        except (KeyError, TypeError, ValueError):
+            raise LedgerDamaged(ledger.damage(number, start)) from None
+        yield kind, line
 
 
 def _critic(line: bytes) -> str:

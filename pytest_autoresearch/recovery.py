@@ -68,7 +68,7 @@ def _coder(journal: Journal, workspace: Workspace, records: Path) -> list[str]:
     if fence is None:
         return []
     progress = journal.progress
-    workspace.stand_on(progress.incumbent.commit if progress.incumbent else progress.beginning["commit"])
+    workspace.stand_on(progress.tip)
     content = workspace.read()
     findings = fence.restore()
     if content is not None and content != workspace.incumbent:
@@ -86,7 +86,7 @@ def _branch(journal: Journal, workspace: Workspace) -> list[str]:
     keep = progress.unadvanced
     if keep is not None and workspace.branch_tip() == keep.parent:
         workspace.move_branch(keep.commit, keep.parent)
-    expected = progress.incumbent.commit if progress.incumbent else progress.beginning["commit"]
+    expected = progress.tip
     tip = workspace.branch_tip()
     if tip is None:
         workspace.locks.output(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from itertools import count
 from pathlib import Path
 
-from pytest_autoresearch.files import first_free, open_new
+from pytest_autoresearch.files import keep_edited, open_new
 from pytest_autoresearch.machine import writing
 from pytest_autoresearch.records import Experiment
 from pytest_autoresearch.text import one_line
@@ -106,5 +105,4 @@ class ResultsTable:
             with fresh.open("rb") as file:
                 if file.read(len(old)) == old:
                     return None
-        kept = first_free(self.path.with_name(f"{self.path.name}.edited-{number}") for number in count(1))
-        return self.path.rename(kept)
+        return keep_edited(self.path)

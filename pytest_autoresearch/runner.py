@@ -43,14 +43,14 @@ class Stage:
 
 Tick = Callable[[Stage, float], None]
 Started = Callable[[str, int, Identity], None]
-Strayed = Callable[[int, str, Left], None]
+Strayed = Callable[[int, Left], None]
 
 
 class Runner:
     """Measures candidates in the session's checkout.
 
-    `started` is told of each process before it runs, `strayed` of what was in the checkout "before" or "after" a run
-    and had no place there; `tick` is called about once a second while one runs. `recent` gives the commits of the last
+    `started` is told of each process before it runs, `strayed` of what was in the checkout before or after a run and
+    had no place there; `tick` is called about once a second while one runs. `recent` gives the commits of the last
     experiments, the youngest last. `secrets` are texts that no log may hold.
     """
 
@@ -94,7 +94,7 @@ class Runner:
         UserError if it cannot be run, which says nothing of the candidate.
         """
         self._require_data()
-        self._tell(candidate.number, "before", self._leftovers.before_run())
+        self._tell(candidate.number, self._leftovers.before_run())
         logs = self._logs(candidate)
         self._remove_artifacts()
         outcome = self._run("runner", self._problem.runner, candidate.number, self._workspace.project, logs)
@@ -127,7 +127,7 @@ class Runner:
         measured = self._read(outcome, "runner") if self._source == "runner" else self._exit_of(outcome, "runner")
         project, contract, data = self._workspace.project, self._contract, self._contract.data(self._workspace.project)
         pinned, changed = {path: contract.found(project, path) for path in contract.changed(project)}, data.changed()
-        self._tell(number, "after", self._leftovers.after_run(broken=bool(pinned or changed)))
+        self._tell(number, self._leftovers.after_run(broken=bool(pinned or changed)))
         if not pinned and not changed:
             return measured
         done = "".join(contract.difference(path, found) for path, found in pinned.items())
@@ -138,9 +138,9 @@ class Runner:
         failure = f"contract: the run changed {named}, which {'cannot be' if lost else 'was'} put back"
         return replace(measured, metric=None, failure=failure, machine=False, log_tail=f"{measured.log_tail}\n{done}")
 
-    def _tell(self, number: int, when: str, left: Left | None) -> None:
+    def _tell(self, number: int, left: Left | None) -> None:
         if left:
-            self._strayed(number, when, left)
+            self._strayed(number, left)
 
     def _require_data(self) -> None:
         """UserError if the data are not what the session's numbers rest on any more."""

@@ -86,9 +86,10 @@ class Session:
         identity = {"pid": process.pid, "ticks": process.ticks, "boot": process.boot}
         self.write("started", number=number, what=what, process=identity)
 
-    def strayed(self, number: int, when: str, left: Left) -> None:
+    def strayed(self, number: int, left: Left) -> None:
         """Record what somebody did in the checkout before a run, or a run itself; with a sentence for the user."""
         paths, aside = [one_line(path, _DESCRIPTION) for path in left.paths[:_PATHS]], left.aside
+        when = "after" if aside else "before"
         self.write("left", number=number, when=when, paths=paths, count=len(left.paths), aside=aside and aside.name)
         if aside:
             self._strayed[when] = f"what runs leave ({left.in_words}) the next ones do not find; it is in {aside}"

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from pytest_autoresearch.checkout import today
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.ledger import Ledger, LedgerDamaged, parse
+from pytest_autoresearch.ledger import Ledger, parse
 from pytest_autoresearch.lock import holder
 from pytest_autoresearch.place import Place
 from pytest_autoresearch.problem import Problem
-from pytest_autoresearch.progress import Progress
+from pytest_autoresearch.progress import Progress, replay
 from pytest_autoresearch.records import Experiment
-from pytest_autoresearch.text import one_line
+from pytest_autoresearch.text import number, one_line
 
 _LAST = 5
 _DESCRIPTION = 100
@@ -35,12 +35,7 @@ class Standing:
 
     def read_on(self, ledger: Ledger) -> None:
         """Count in what was written since; LedgerDamaged if it is not as it was written."""
-        start = self.offset
-        for number, (kind, line) in enumerate(ledger.lines(start), start=1):
-            try:
-                self.progress.take(kind, line)
-            except (KeyError, TypeError, ValueError):
-                raise LedgerDamaged(ledger.damage(number, start)) from None
+        for kind, line in replay(ledger, self.progress, self.offset):
             self.offset += len(line) + 1
             self._line = line
             if kind == "result" and self.progress.last is not None:
@@ -56,8 +51,13 @@ def ledger_of(place: Place) -> Ledger:
     """The ledger of the session at `place`; UserError if there is none."""
     ledger = Ledger(place.records / "ledger.jsonl")
     if not ledger.path.exists():
-        raise UserError(f"there is no session {place.branch} yet; begin it: pytest-autoresearch run")
+        raise no_session(place)
     return ledger
+
+
+def no_session(place: Place) -> UserError:
+    """What to say where there is none."""
+    return UserError(f"there is no session {place.branch} yet; begin it: pytest-autoresearch run")
 
 
 def status_lines(place: Place, problem: Problem) -> Iterator[str]:
@@ -71,21 +71,20 @@ def standing_lines(place: Place, problem: Problem, standing: Standing, running: 
     """The same of what was read; `running` is the process that has the session, '' if none has."""
     progress, last = standing.progress, standing.last
     yield f"session {place.branch}: {f'running, {running}' if running else 'not running'}"
-    yield f"checkout: {checkout_of(place, progress)}"
+    yield f"checkout: {checkout_of(place, progress.checkout)}"
     yield from _standing(problem, progress)
     yield from progress.spread.lines()
     yield from _keeps(progress, last)
     yield from _under_way(progress)
     for done in last:
-        value = "-" if done.metric is None else f"{done.metric:.6g}"
-        yield f"{done.number:5} {done.status:8} {value:>12}  {one_line(done.description, _DESCRIPTION)}"
+        yield f"{done.number:5} {done.status:8} {number(done.metric):>12}  {one_line(done.description, _DESCRIPTION)}"
 
 
-def checkout_of(place: Place, progress: Progress) -> Path:
-    """Where the session's checkout is."""
-    if progress.checkout is None or place.is_at_home:
+def checkout_of(place: Place, recorded: str | None) -> Path:
+    """Where the problem is in the session's checkout, of which the ledger says last that it was at `recorded`."""
+    if recorded is None or place.is_at_home:
         return place.checkout / place.inside
-    return today(place, Path(progress.checkout)) / place.inside
+    return today(place, Path(recorded)) / place.inside
 
 
 def _standing(problem: Problem, progress: Progress) -> Iterator[str]:
@@ -93,14 +92,14 @@ def _standing(problem: Problem, progress: Progress) -> Iterator[str]:
     if baseline is None or best is None:
         yield "no baseline yet"
         return
-    number = max(0, progress.next_number - 1)
+    count = progress.experiments
     yield (
-        f"{number} experiment{'' if number == 1 else 's'}: {counts['keep'] - 1} kept, {counts['discard']} discarded, "
+        f"{count} experiment{'' if count == 1 else 's'}: {progress.kept} kept, {counts['discard']} discarded, "
         f"{counts['crash']} crashed; {progress.since_keep} since the last keep"
     )
     yield f"{problem.metric_name}: {baseline.metric:.6g} → {best.metric:.6g} (experiment {best.number})"
     if progress.spent.tokens:
-        yield f"models: {progress.spent.tokens:,} tokens, USD {progress.spent.usd:.4g}"
+        yield f"models: {progress.spent}"
 
 
 def _keeps(progress: Progress, last: Iterable[Experiment]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from pytest_autoresearch.reports.sparkline import closing_lines
 from pytest_autoresearch.reports.story import Story
 from pytest_autoresearch.research import Research
 from pytest_autoresearch.session import Session
-from pytest_autoresearch.text import one_line
+from pytest_autoresearch.text import number, one_line
 
 _WORDS = {
     "keep": ("kept", "K", ("KEPT", {"green": True})),
@@ -80,7 +80,7 @@ class Summary:
         self._counts[done.status] += 1
         lines = self._lines.setdefault(name, [])
         lines.append(
-            f"{done.number:5} {_SHOWN[done.status]:9} {_value(done.metric):>12}  {done.description}\n{_why(done)}"
+            f"{done.number:5} {_SHOWN[done.status]:9} {number(done.metric):>12}  {done.description}\n{_why(done)}"
         )
         del lines[:-_LISTED]
 
@@ -102,14 +102,13 @@ def _end(research: Research, session: Session, why_no_more: str) -> Iterator[str
     counts = progress.counts
     baseline = progress.baseline.metric if progress.baseline else None
     best = progress.incumbent.metric if progress.incumbent else None
-    kept = counts["keep"] - (1 if progress.baseline else 0)
     yield (
-        f"session {session.workspace.branch}: {kept} kept, {counts['discard']} discarded, {counts['crash']} crashed "
-        f"of {max(0, progress.next_number - 1)} experiments"
+        f"session {session.workspace.branch}: {progress.kept} kept, {counts['discard']} discarded, "
+        f"{counts['crash']} crashed of {progress.experiments} experiments"
     )
     if progress.spent.tokens:
         yield f"models: {progress.spent.tokens:,} tokens{_money(progress.spent.usd)}"
-    yield f"{problem.metric_name}: {_value(baseline)} → {_value(best)}{_improvement(baseline, best)}, {problem.trust}"
+    yield f"{problem.metric_name}: {number(baseline)} → {number(best)}{_improvement(baseline, best)}, {problem.trust}"
     yield from progress.spread.lines()
     if why_no_more:
         yield f"no more: {why_no_more}"
@@ -137,10 +136,6 @@ def _money(usd: float) -> str:
 
 def _why(done: Experiment) -> str:
     return f"{'':5} {'':9} {'':12}  {done.reason}"
-
-
-def _value(value: float | None) -> str:
-    return "-" if value is None else f"{value:.6g}"
 
 
 def _path(path: Path) -> str:

@@ -15,6 +15,11 @@ def one_line(text: str, length: int) -> str:
     return flat if len(flat) <= length else f"{flat[: length - 1]}…"
 
 
+def number(value: float | None, missing: str = "-") -> str:
+    """A number as people read it, `missing` for none."""
+    return missing if value is None else f"{value:.6g}"
+
+
 def plain(text: str) -> str:
     """`text` without terminal escapes, control characters but tab and newline, and lone surrogates."""
     return _CONTROL.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))

@@ -14,7 +14,7 @@ import yaml
 from pytest_autoresearch.cli import parser
 from pytest_autoresearch.reports.summary import summary_markdown
 from tests.conftest import MakeToy
-from tests.reports.test_story import story_of
+from tests.reports.synthetic import story_of
 from tests.support import Toy, clean_environment, commands, git, scores
 from tests.test_docs import ROOT, blocks
 

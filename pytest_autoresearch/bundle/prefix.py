@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_autoresearch.ledger import Ledger, LedgerDamaged
-from pytest_autoresearch.progress import Progress
+from pytest_autoresearch.progress import Progress, replay
 
 _ENDS = frozenset({"idea", "uncoded", "applied", "result"})
 _LASTING = _ENDS | {"begin", "call", "dialect", "noop", "advanced"}
@@ -33,11 +33,8 @@ def settled(ledger: Path) -> int:
 def add_up(ledger: Path) -> Progress:
     """What a ledger adds up to; LedgerDamaged if it is not whole, or has no beginning."""
     progress = Progress()
-    for number, (kind, line) in enumerate(Ledger(ledger).lines(), start=1):
-        try:
-            progress.take(kind, line)
-        except (KeyError, TypeError, ValueError):
-            raise LedgerDamaged(Ledger(ledger).damage(number)) from None
+    for _ in replay(Ledger(ledger), progress):
+        pass
     if progress.begin is None:
         raise LedgerDamaged(f"{ledger}: has no beginning; there is no session to go on with")
     return progress

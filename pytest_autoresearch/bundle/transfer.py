@@ -26,6 +26,7 @@ from pytest_autoresearch.lock import SessionLock
 from pytest_autoresearch.place import Place, find_place
 from pytest_autoresearch.processtree import MARKER
 from pytest_autoresearch.progress import Progress
+from pytest_autoresearch.status import ledger_of
 
 _LEDGER, _OBJECTS = "ledger.jsonl", "objects.bundle"
 _RECORDS = ("confirmed.json", "holdout.jsonl", "preconditions.json")
@@ -43,12 +44,11 @@ def export_session(place: Place, file: Path) -> Progress:
     """
     if MARKER in os.environ:
         raise UserError("an exported session holds the holdout, which is not for a runner or a coder to see")
-    if not (place.records / _LEDGER).exists():
-        raise UserError(f"there is no session {place.branch} yet; begin it: pytest-autoresearch run")
+    ledger = ledger_of(place).path
     _check_target(file)
     with tempfile.TemporaryDirectory(prefix="autoresearch-export-") as name:
         stage = Path(name)
-        copy_start(place.records / _LEDGER, stage / _LEDGER, settled(place.records / _LEDGER))
+        copy_start(ledger, stage / _LEDGER, settled(ledger))
         progress = add_up(stage / _LEDGER)
         contents = _pack(place, progress, stage)
         for record in _RECORDS:
@@ -76,7 +76,7 @@ def _check_target(file: Path) -> None:
 def _pack(place: Place, progress: Progress, stage: Path) -> Contents:
     """Pack the commits of the session; UserError if git has lost one that it goes on from."""
     git, beginning = Git(place.home), progress.beginning
-    start, tip = beginning["commit"], _tip(progress)
+    start, tip = beginning["commit"], progress.tip
     for commit in sorted(git.missing({start, tip})):
         raise UserError(f"commit {commit} of session {place.branch} is in {place.home} no more; fetch it from a copy")
     chain = git.ask("rev-parse", "--verify", "--quiet", place.ref) or ""
@@ -118,7 +118,7 @@ class Imported:
 
     def lines(self) -> Iterator[str]:
         """What there is to say of it."""
-        count = max(0, self.progress.next_number - 1)
+        count = self.progress.experiments
         yield f"session {self.place.branch} is here with {count} experiment{'' if count == 1 else 's'}"
         if missing := self.missing:
             copies, project = (shlex.quote(str(path)) for path in (self.place.records / "copies", self.place.project))
@@ -176,13 +176,8 @@ def _check_ledger(file: Path, contents: Contents, progress: Progress) -> None:
     """UserError if the ledger is not of the session that the file says it holds."""
     begin, names = progress.beginning, ("session", "branch", "problem", "commit")
     said = (contents.session, f"{contents.prefix}/{contents.tag}", contents.problem, contents.start, contents.tip)
-    if (*(begin[name] for name in names), _tip(progress)) != said:
+    if (*(begin[name] for name in names), progress.tip) != said:
         raise UserError(f"{file}: is damaged; its ledger is another session's, and nothing was imported")
-
-
-def _tip(progress: Progress) -> str:
-    """The commit that the session's branch stands on."""
-    return str(progress.incumbent.commit if progress.incumbent else progress.beginning["commit"])
 
 
 def _take_objects(file: Path, place: Place, bundle: Path, contents: Contents) -> None:

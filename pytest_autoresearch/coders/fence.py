@@ -14,13 +14,14 @@ from pathlib import Path
 from pytest_autoresearch.asides import drop_if_empty, new_aside
 from pytest_autoresearch.coders.fence_git import Findings, GitFence
 from pytest_autoresearch.coders.fence_traces import Traces
+from pytest_autoresearch.files import replacing_directory
 from pytest_autoresearch.git import GitError
 from pytest_autoresearch.snapshot import Difference, Snapshot, Type
 from pytest_autoresearch.text import one_line
 from pytest_autoresearch.workspace import OWN, Workspace
 
 _STATE = "state.json"
-_SUFFIX = "coder"
+_WHOSE = "coder"
 _SHOWN = 300
 
 
@@ -43,13 +44,9 @@ class Fence:
         if left := cls.left_standing(workspace, records):
             left.restore()
             left.take_down()
-        place, fresh = _place(records), _place(records).with_suffix(".new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        fence = cls(workspace, fresh, uuid.uuid4().hex[:12])
-        fence._survey()
-        shutil.rmtree(place, ignore_errors=True)
-        fresh.rename(place)
+        place = _place(records)
+        with replacing_directory(place) as fresh:
+            cls(workspace, fresh, uuid.uuid4().hex[:12])._survey()
         return cls._standing(workspace, place)
 
     @staticmethod
@@ -86,7 +83,7 @@ class Fence:
         What running the code leaves is no breach: files that git ignores, unless they are `readonly`, and compiled
         Python.
         """
-        aside = new_aside(self._workspace, _SUFFIX)
+        aside = new_aside(self._workspace, _WHOSE)
         git = self._git.restore(aside / "git")
         found = self._files.differences()
         lost = self._files.undo(found, aside / "files")

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from pytest_autoresearch.reports.audit import audit_head
 from pytest_autoresearch.reports.facts import Facts
-from pytest_autoresearch.reports.markdown import NOTHING, number
 from pytest_autoresearch.reports.story import Story
-from pytest_autoresearch.text import one_line
+from pytest_autoresearch.text import number, one_line
 
 _HYPOTHESIS = 80
 
@@ -18,7 +17,7 @@ def analysis_lines(story: Story) -> Iterator[str]:
     """For people."""
     head = audit_head(story)
     summary = head["summary"]
-    rate = NOTHING if summary["keep_rate"] is None else f"{summary['keep_rate']:.0%}"
+    rate = "-" if summary["keep_rate"] is None else f"{summary['keep_rate']:.0%}"
     share = summary["improvement_share"]
     yield f"session {head['session']['branch']}: {summary['experiments']} experiments, keep rate {rate}"
     yield f"{summary['kept']} kept, {summary['discarded']} discarded, {summary['crashed']} crashed"

@@ -6,21 +6,19 @@ import heapq
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.files import open_new
+from pytest_autoresearch.files import replacing
 from pytest_autoresearch.git import Git
 from pytest_autoresearch.holdout import held_keeps
-from pytest_autoresearch.machine import writing
 from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.problem import key_names
 from pytest_autoresearch.reports import markdown
-from pytest_autoresearch.reports.diffs import Diff, diffs
+from pytest_autoresearch.reports.diffs import Diff, diffs_of
 from pytest_autoresearch.reports.facts import (
     VERSION,
     Facts,
@@ -51,9 +49,7 @@ def write_audit(story: Story, directory: Path, mask: Mask, *, holdout: bool = Fa
     if holdout:
         head["holdout"] = holdout_facts(story)
     paths = directory / MARKDOWN, directory / JSON
-    fresh = [path.with_name(f"{path.name}.new") for path in paths]
-    with ExitStack() as stack:
-        text, data = (stack.enter_context(_writing(path)) for path in fresh)
+    with replacing(paths[0]) as text, replacing(paths[1]) as data:
         _write(text, map(mask.text, markdown.head_lines(head)))
         _write(data, [_opening(mask.data(head))])
         for number, facts in enumerate(_experiments(story)):
@@ -61,8 +57,6 @@ def write_audit(story: Story, directory: Path, mask: Mask, *, holdout: bool = Fa
             _write(text, markdown.entry_lines(shown))
             _write(data, [",\n" if number else "\n", _json(shown)])
         _write(data, ["\n]}\n"])
-    for path, made in zip(paths, fresh, strict=True):
-        made.replace(path)
     return paths
 
 
@@ -125,9 +119,7 @@ def _with_diffs(git: Git, entries: Iterable[Entry]) -> Iterator[tuple[Entry, str
     """Each experiment with what its candidate changed, bounded; '' where there is no candidate."""
     waiting = iter(entries)
     while batch := list(islice(waiting, _BATCH)):
-        made = [one.experiment for one in batch if one.experiment.number and one.experiment.commit]
-        pairs = [(done.commit, done.parent) for done in made]
-        found = {diff.commit: diff for diff in diffs(git, pairs, lines=_DIFF_LINES, length=_DIFF_LENGTH)}
+        found = diffs_of(git, (one.experiment for one in batch), lines=_DIFF_LINES, length=_DIFF_LENGTH)
         yield from ((one, _text(found.get(one.experiment.commit))) for one in batch)
 
 
@@ -146,12 +138,5 @@ def _json(data: Facts) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
-def _writing(path: Path) -> IO[bytes]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return open_new(path)
-
-
-def _write(file: IO[bytes], parts: Iterable[str]) -> None:
-    with writing(Path(file.name)):
-        for part in parts:
-            file.write(part.encode(errors="replace"))
+def _write(file: BinaryIO, parts: Iterable[str]) -> None:
+    file.writelines(part.encode(errors="replace") for part in parts)

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.place import find_place
-from pytest_autoresearch.problem import load_problem
 from pytest_autoresearch.reports.contender import Named
-from pytest_autoresearch.reports.story import Story
+from pytest_autoresearch.reports.story import Story, find_session
 from pytest_autoresearch.text import one_line
 
 _NAME = 60
@@ -44,9 +42,7 @@ def _labelled(argument: str, default: Callable[[], Path]) -> Iterator[Named]:
 
 def _session(name: str, label: str, default: Callable[[], Path]) -> Named:
     file, tag = _file_and_tag(name)
-    file = (file or default()).resolve()
-    problem = load_problem(file, look=False)
-    return Named(one_line(name, _NAME), Story(find_place(file, problem.branch_prefix, tag), problem), label)
+    return Named(one_line(name, _NAME), Story(*find_session((file or default()).resolve(), tag)), label)
 
 
 def _file_and_tag(name: str) -> tuple[Path | None, str | None]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pytest_autoresearch.git import Git
+from pytest_autoresearch.records import Experiment
 from pytest_autoresearch.text import plain
 
 _HEADER = re.compile(rb"[0-9a-f]{40,64}\n")
@@ -32,6 +33,12 @@ def diffs(git: Git, pairs: Iterable[tuple[str, str]], *, lines: int, length: int
     wanted = "".join(f"{' '.join(pair)}\n" for pair in asked if missing.isdisjoint(pair))
     if wanted:
         yield from _parsed(git.stream(*_PLUMBING, stdin=wanted.encode(), length=length), lines)
+
+
+def diffs_of(git: Git, experiments: Iterable[Experiment], *, lines: int, length: int) -> dict[str, Diff]:
+    """What each candidate changed, by its commit; those that git has no more, and the baseline, are left out."""
+    made = ((done.commit, done.parent) for done in experiments if done.number and done.commit and done.parent)
+    return {diff.commit: diff for diff in diffs(git, made, lines=lines, length=length)}
 
 
 def _parsed(pieces: Iterable[bytes], most: int) -> Iterator[Diff]:

@@ -53,7 +53,6 @@ class Digest:
 
     tally: Tally
     steps: list[Step] = field(default_factory=list)
-    baseline: Entry | None = None
     _keeps: list[Row] = field(default_factory=list)
     _others: deque[Row] = field(default_factory=lambda: deque(maxlen=ROWS))
     _full: tuple[deque[Entry], deque[Entry], deque[Entry]] = field(
@@ -69,7 +68,6 @@ class Digest:
         status = entry.experiment.status
         contracts = len(self.tally.contracts)
         self.tally.take(entry)
-        self.baseline = self.baseline or entry
         self._step(entry, is_new=len(self.tally.contracts) > contracts)
         (self._keeps if status == "keep" else self._others).append(_row(entry))
         keeps, latest, crashes = self._full

@@ -12,10 +12,11 @@ from typing import Any
 
 from pytest_autoresearch import __version__
 from pytest_autoresearch.records import Experiment
-from pytest_autoresearch.reports.exploits import exploits
+from pytest_autoresearch.reports.exploits import ACCEPTED
 from pytest_autoresearch.reports.story import Entry, Score, Story, Tally
 from pytest_autoresearch.spread import Spread
 from pytest_autoresearch.text import head, plain, tail
+from pytest_autoresearch.workspace import OWN
 
 Facts = dict[str, Any]
 
@@ -52,8 +53,7 @@ def summary_facts(story: Story, tally: Tally) -> Facts:
     """What came of it; improvement is in units of the metric, positive if it is one."""
     progress, counts = story.progress, story.progress.counts
     baseline, best = progress.baseline, progress.incumbent
-    experiments = max(0, progress.next_number - 1)
-    kept = max(0, counts["keep"] - 1)
+    experiments, kept = progress.experiments, progress.kept
     return {
         "experiments": experiments,
         "kept": kept,
@@ -95,7 +95,7 @@ def integrity_facts(story: Story, tally: Tally) -> Facts:
         "noise_deviation": spread.deviation,
         "confirmations": spread.tests,
         "expected_false_keeps": spread.alphas if spread.tests else None,
-        "accepted_exploits": exploits(),
+        "accepted_exploits": ACCEPTED,
     }
 
 
@@ -114,7 +114,7 @@ def precondition_facts(records: Path) -> list[Facts]:
 
 def critic_logs(project: Path) -> str:
     """Where the calls to models are kept in full."""
-    return f"{project}/.autoresearch/critic_logs"
+    return f"{project}/{OWN}/critic_logs"
 
 
 def entry_facts(entry: Entry, spread: Spread, logs: str, diff: str) -> Facts:

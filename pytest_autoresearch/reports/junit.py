@@ -18,8 +18,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.files import open_new
-from pytest_autoresearch.machine import writing
+from pytest_autoresearch.files import replacing
 from pytest_autoresearch.place import Place
 from pytest_autoresearch.preconditions import Result
 from pytest_autoresearch.problem import Problem
@@ -38,9 +37,7 @@ def write_junit(story: Story, path: Path, *, run_id: str | None = None, module: 
     LedgerDamaged if the ledger is not as it was written; an OSError names the file.
     """
     classname = (module or story.place.problem_path).replace("/", ".")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.new")
-    with TemporaryFile() as cases, writing(fresh), open_new(fresh) as file:
+    with TemporaryFile() as cases, replacing(path) as file:
         file.write(_HEAD)
         for suite in _suites(story, run_id, classname, cases):
             file.write(suite.opening.encode())
@@ -50,7 +47,6 @@ def write_junit(story: Story, path: Path, *, run_id: str | None = None, module: 
             cases.seek(0)
             cases.truncate()
         file.write(b"</testsuites>")
-    fresh.replace(path)
 
 
 class JunitView:

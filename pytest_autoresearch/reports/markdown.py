@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pytest_autoresearch.reports.facts import Facts
-from pytest_autoresearch.text import one_line
+from pytest_autoresearch.text import number, one_line
 
-NOTHING = "-"
 _CELL = 300
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 _WORDS = {"keep": "kept", "discard": "discarded", "crash": "crashed"}
 _HOLDOUT = ("number", "metric", "holdout", "worse", "failure")
 _HIT = ("number", "gain", "effect", "metric", "critic", "hypothesis")
+_KINDS = (("no sandbox", "none"), ("sandbox bwrap", "bwrap"))
 _REASONING = (
     ("thought_process", "Thought process"),
     ("justification", "Justification"),
@@ -33,7 +33,7 @@ def head_lines(head: Facts) -> Iterator[str]:
     yield from _section("Summary", _summary(head["summary"]))
     yield from _section("Can it be believed?", _integrity(head["integrity"]))
     yield from _section("Holdout", _table(_HOLDOUT, head.get("holdout", ())))
-    yield from _section("Preconditions", _table(("precondition", "outcome", "detail"), head["preconditions"]))
+    yield from _section("Preconditions", _preconditions(head["preconditions"]))
     yield from _section("Critics", _critics(head["critics"]))
     yield from _section("Top hits", _table(_HIT, head["top_hits"]))
     yield "## Experiments\n\n"
@@ -53,16 +53,11 @@ def entry_lines(facts: Facts) -> Iterator[str]:
         yield f"The end of the log:\n\n{fenced(facts['log_tail'])}\n"
 
 
-def number(value: float | None) -> str:
-    """A number as people read it."""
-    return NOTHING if value is None else f"{value:.6g}"
-
-
 def cell(value: Any) -> str:
     """A value as text that is no more than text, on one line."""
-    if isinstance(value, float):
+    if value is None or isinstance(value, float):
         return number(value)
-    return NOTHING if value is None else escaped(one_line(str(value), _CELL))
+    return escaped(one_line(str(value), _CELL))
 
 
 def quoted(text: str) -> str:
@@ -93,7 +88,7 @@ def _table(columns: tuple[str, ...], rows: Iterable[Facts]) -> Iterator[str]:
         return
     yield f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n"
     for row in listed:
-        yield f"| {' | '.join(cell(row.get(name, row.get('name'))) for name in columns)} |\n"
+        yield f"| {' | '.join(cell(row[name]) for name in columns)} |\n"
 
 
 def _summary(summary: Facts) -> Iterator[str]:
@@ -104,9 +99,9 @@ def _summary(summary: Facts) -> Iterator[str]:
     counts = f"{summary['kept']} kept, {summary['discarded']} discarded, {summary['crashed']} crashed"
     rows = (
         ("experiments", f"{summary['experiments']}: {counts}, {summary['duplicates']} measured before"),
-        ("keep rate", NOTHING if rate is None else f"{rate:.0%}"),
+        ("keep rate", "-" if rate is None else f"{rate:.0%}"),
         ("baseline", number(summary["baseline"])),
-        ("best", best if summary["best"] is not None else NOTHING),
+        ("best", best if summary["best"] is not None else "-"),
         ("improvement", gain),
         ("time of all runs", f"{summary['seconds']:.0f} s"),
         ("models", f"{summary['tokens']:,} tokens, USD {summary['usd']:.4g}"),
@@ -133,11 +128,13 @@ def _integrity(integrity: Facts) -> Iterator[str]:
     return _table(("what", "value"), [{"what": what, "value": value} for what, value in rows])
 
 
-_KINDS = (("no sandbox", "none"), ("sandbox bwrap", "bwrap"))
-
-
 def _share(exploits: Facts) -> str:
     return f"{exploits['accepted']} of {exploits['of']}"
+
+
+def _preconditions(preconditions: list[Facts]) -> Iterator[str]:
+    rows = [{"precondition": one["name"], **one} for one in preconditions]
+    return _table(("precondition", "outcome", "detail"), rows)
 
 
 def _critics(critics: list[Facts]) -> Iterator[str]:

@@ -24,11 +24,6 @@ class Fact:
     mark: Mark = "plain"
 
 
-def value(number: float | None) -> str:
-    """A number for people; a dash for none."""
-    return "-" if number is None else f"{number:.6g}"
-
-
 def signed(number: float | None) -> str:
     """A change for people; a dash for none."""
     return "-" if number is None else f"{number:+.4g}"
@@ -59,8 +54,8 @@ def improvement(progress: Progress) -> str:
 
 def tried(progress: Progress, tally: Tally) -> Iterator[Fact]:
     """How many experiments there were, of what kind."""
-    counts, number = progress.counts, _experiments(progress)
-    kept = _kept(progress)
+    counts, number = progress.counts, progress.experiments
+    kept = progress.kept
     yield Fact(
         f"{counted(number, 'experiment')}: {kept:,} kept, {counts['discard']:,} discarded, {counts['crash']:,} crashed"
     )
@@ -78,7 +73,7 @@ def cost(progress: Progress, tally: Tally) -> Iterator[Fact]:
     """Time, tokens and money."""
     yield Fact(f"{duration(tally.ended - tally.began)} from the baseline to the last experiment")
     yield Fact(f"{duration(tally.seconds)} spent running candidates")
-    spent, kept = progress.spent, _kept(progress)
+    spent, kept = progress.spent, progress.kept
     if not spent.tokens:
         yield Fact("no model was asked: 0 tokens, USD 0")
         return
@@ -113,13 +108,3 @@ def _incidents(tally: Tally) -> Iterator[Fact]:
         (tally.besides, "had changes besides the mutable file", "no changes besides the mutable file"),
     ):
         yield Fact(f"{number:,} {bad}", "warn") if number else Fact(none, "good")
-
-
-def _experiments(progress: Progress) -> int:
-    return max(0, progress.next_number - 1)
-
-
-def _kept(progress: Progress) -> int:
-    """The keeps without the baseline, if that was one."""
-    baseline = progress.baseline
-    return progress.counts["keep"] - (baseline is not None and baseline.status == "keep")

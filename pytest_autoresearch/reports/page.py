@@ -16,12 +16,12 @@ from pytest_autoresearch.files import replace_text
 from pytest_autoresearch.git import Git
 from pytest_autoresearch.reports import overview
 from pytest_autoresearch.reports.charts import charts, hovers
-from pytest_autoresearch.reports.diffs import Diff, diffs
+from pytest_autoresearch.reports.diffs import Diff, diffs_of
 from pytest_autoresearch.reports.digest import CRASHES, KEEPS, LATEST, ROWS, Digest
 from pytest_autoresearch.reports.story import Entry, Story, Tally
 from pytest_autoresearch.spread import Spread
 from pytest_autoresearch.templating import render
-from pytest_autoresearch.text import head, one_line, plain, tail
+from pytest_autoresearch.text import head, number, one_line, plain, tail
 
 REFRESH_S = 30
 _TOP = 3
@@ -93,9 +93,7 @@ def _session(story: Story, digest: Digest) -> dict[str, Any]:
 
 
 def _shown(git: Git, entries: Sequence[Entry], spread: Spread) -> list[Shown]:
-    done = [entry.experiment for entry in entries if entry.experiment.number]
-    pairs = [(one.commit, one.parent) for one in done if one.commit and one.parent]
-    found = {diff.commit: diff for diff in diffs(git, pairs, lines=_DIFF_LINES, length=_DIFF_LENGTH)}
+    found = diffs_of(git, (entry.experiment for entry in entries), lines=_DIFF_LINES, length=_DIFF_LENGTH)
     return [Shown(entry, found.get(entry.experiment.commit), _effect(entry, spread)) for entry in entries]
 
 
@@ -109,7 +107,7 @@ def _effect(entry: Entry, spread: Spread) -> str:
 def _texts() -> dict[str, Any]:
     """What the template does with text and numbers."""
     return {
-        "value": overview.value,
+        "value": number,
         "signed": overview.signed,
         "duration": overview.duration,
         "at": _at,

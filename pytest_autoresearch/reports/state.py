@@ -10,11 +10,10 @@ from pytest_autoresearch.git import Git
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.progress import Progress
 from pytest_autoresearch.records import Experiment
-from pytest_autoresearch.reports.markdown import cell, fenced, number
+from pytest_autoresearch.reports.markdown import cell, fenced
 from pytest_autoresearch.reports.story import Story
-from pytest_autoresearch.text import plain, tail
+from pytest_autoresearch.text import number, plain, tail
 
-NAME = "STATE.md"
 LAST = 10
 RECENT = 5 * LAST
 """Among so many of the last experiments crashes are looked for."""
@@ -51,7 +50,7 @@ def _standing(problem: Problem, progress: Progress) -> Iterator[str]:
     direction = "lower is better" if problem.lower_is_better else "higher is better"
     yield f"- {cell(problem.metric_name)} ({direction}): {number(baseline.metric)} → {number(best.metric)}"
     yield f", {problem.trust}\n- experiment {best.number}, `{best.commit[:12]}`: {cell(best.description)}\n"
-    yield f"- {progress.next_number - 1} experiments: {counts['keep'] - 1} kept, {counts['discard']} discarded, "
+    yield f"- {progress.experiments} experiments: {progress.kept} kept, {counts['discard']} discarded, "
     yield f"{counts['crash']} crashed; {progress.since_keep} since the last keep\n"
     yield from (f"- {cell(line)}\n" for line in progress.spread.lines())
     yield "\n"
@@ -88,6 +87,5 @@ def state_of(story: Story) -> str:
 
 def _log(git: Git, progress: Progress) -> str:
     """The last kept commits."""
-    start, best = progress.beginning["commit"], progress.incumbent
-    tip = best.commit if best else start
-    return plain(git.text("log", "--oneline", f"--max-count={LAST}", f"{start}..{tip}")) or "nothing yet"
+    kept = f"{progress.beginning['commit']}..{progress.tip}"
+    return plain(git.text("log", "--oneline", f"--max-count={LAST}", kept)) or "nothing yet"

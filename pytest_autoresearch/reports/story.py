@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from pytest_autoresearch.checkout import own_paths
-from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.ledger import Ledger, LedgerDamaged, Record, parse
+from pytest_autoresearch.ledger import LedgerDamaged, Record, parse
 from pytest_autoresearch.lock import holder
-from pytest_autoresearch.place import Place
-from pytest_autoresearch.problem import Problem
+from pytest_autoresearch.place import Place, find_place
+from pytest_autoresearch.problem import Problem, load_problem
 from pytest_autoresearch.progress import Progress
 from pytest_autoresearch.records import BY_HAND, Experiment, Idea
-from pytest_autoresearch.status import checkout_of
+from pytest_autoresearch.status import checkout_of, ledger_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +119,7 @@ class Story:
         self.place = place
         self.problem = problem
         self.progress = Progress()
-        self._ledger = Ledger(place.records / "ledger.jsonl")
-        if not self._ledger.path.exists():
-            raise UserError(f"there is no session {place.branch} yet; begin it: pytest-autoresearch run")
+        self._ledger = ledger_of(place)
 
     @property
     def is_running(self) -> bool:
@@ -131,14 +129,13 @@ class Story:
     @property
     def views(self) -> dict[str, Path]:
         """Where each view of the session goes."""
-        for _ in self.events() if self.progress.begin is None else ():
-            pass
         return own_paths(self.project)
 
-    @property
+    @cached_property
     def project(self) -> Path:
         """The problem's directory in the session's checkout, where the views are."""
-        return checkout_of(self.place, self.progress)
+        recorded = [record["path"] for record in self._ledger.records("checkout")]
+        return checkout_of(self.place, recorded[-1] if recorded else None)
 
     def entries(self) -> Iterator[Entry]:
         """Each finished experiment, oldest first; LedgerDamaged if the ledger is not as it was written."""
@@ -166,6 +163,12 @@ class Story:
                 pending = _Pending()
             if event is not None:
                 yield event
+
+
+def find_session(problem_file: Path, tag: str | None) -> tuple[Place, Problem]:
+    """The session that a problem and a tag name, whether it has begun or not, and the problem as the user has it."""
+    problem = load_problem(problem_file, look=False)
+    return find_place(problem_file, problem.branch_prefix, tag), problem
 
 
 def _event(kind: str, record: Record) -> Run | Nothing:

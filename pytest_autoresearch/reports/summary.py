@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from pytest_autoresearch.progress import Progress
 from pytest_autoresearch.reports.story import Entry, Story, Tally
-from pytest_autoresearch.text import one_line, plain
+from pytest_autoresearch.text import number, one_line, plain
 
 _KEEPS = 20
 _TEXT = 160
@@ -40,22 +40,23 @@ def _rows(story: Story, tally: Tally) -> Iterator[tuple[str, str]]:
     progress, problem = story.progress, story.problem
     counts = progress.counts
     baseline, best = progress.baseline, progress.incumbent
-    number = max(0, progress.next_number - 1)
-    kept = counts["keep"] - (1 if baseline else 0)
-    yield "experiments", f"{number}: {kept} kept, {counts['discard']} discarded, {counts['crash']} crashed"
+    yield (
+        "experiments",
+        f"{progress.experiments}: {progress.kept} kept, {counts['discard']} discarded, {counts['crash']} crashed",
+    )
     if baseline and best:
         direction = "lower" if problem.lower_is_better else "higher"
         change = _change(baseline.metric, best.metric)
         yield (
             _escaped(problem.metric_name),
-            f"{_number(baseline.metric)} → **{_number(best.metric)}**{change}, {direction} is better",
+            f"{number(baseline.metric)} → **{number(best.metric)}**{change}, {direction} is better",
         )
         yield "best", f"experiment {best.number}, commit {_code(best.commit[:12])}"
     yield "trust", f"{problem.trust}: {_TRUST[problem.trust]}"
     yield from (("noise", _escaped(line.removeprefix("noise: "))) for line in progress.spread.lines())
     yield "measuring", str(timedelta(seconds=round(tally.seconds)))
     if progress.spent.tokens:
-        yield "models", f"{progress.spent.tokens:,} tokens, USD {progress.spent.usd:.4g}"
+        yield "models", str(progress.spent)
 
 
 def _table(keeps: deque[Entry], progress: Progress) -> Iterator[str]:
@@ -68,11 +69,7 @@ def _table(keeps: deque[Entry], progress: Progress) -> Iterator[str]:
         found = done.confirmation
         effect = progress.spread.effect(found) if found else _signed(entry.delta)
         hypothesis = entry.idea.hypothesis if entry.idea else ""
-        yield f"| {done.number} | {_number(done.metric)} | {effect} | {_code(hypothesis)} |"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+        yield f"| {done.number} | {number(done.metric, '')} | {effect} | {_code(hypothesis)} |"
 
 
 def _signed(value: float | None) -> str:

@@ -6,12 +6,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.files import first_free, replace_text
+from pytest_autoresearch.files import keep_edited, replace_text
 from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.records import Experiment
 from pytest_autoresearch.reports.audit import write_audit
@@ -115,4 +114,4 @@ class Views:
 def _keep_the_users(path: Path) -> None:
     """Move a file of that name away that we did not write."""
     if path.is_file() and not path.is_symlink() and not is_ours(path.read_text(errors="replace")):
-        path.rename(first_free(path.with_name(f"{path.name}.edited-{number}") for number in count(1)))
+        keep_edited(path)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.git import Git, GitError
 from pytest_autoresearch.git_locks import GitLocks
-from pytest_autoresearch.ledger import Ledger
 from pytest_autoresearch.lock import holder
 from pytest_autoresearch.place import Place
 from pytest_autoresearch.problem import Problem, parse_problem
 from pytest_autoresearch.review.branch import Review, build_review, find_base, find_findings
 from pytest_autoresearch.review.comparison import Comparison, compare
 from pytest_autoresearch.review.pull_request import pull_request
+from pytest_autoresearch.status import ledger_of, no_session
 
 Tell = Callable[[str], None]
 
@@ -71,9 +71,9 @@ def _branch_name(place: Place, named: str | None) -> str:
 
 def _own_problem(place: Place) -> Problem:
     """The problem as the session measures it; UserError if there is no session."""
-    beginning = next(Ledger(place.records / "ledger.jsonl").records("begin"), None)
+    beginning = next(ledger_of(place).records("begin"), None)
     if beginning is None:
-        raise UserError(f"there is no session {place.branch} yet; begin it: pytest-autoresearch run")
+        raise no_session(place)
     copy = place.records / "copies" / place.problem_name
     text = copy.read_text() if copy.exists() else _text_of(place, beginning["commit"])
     return parse_problem(place.project / place.problem_name, text, look=False)

@@ -44,18 +44,18 @@ def markdown(text: str) -> str:
 
 
 def _what_was_tried(place: Place, findings: Findings) -> Iterator[str]:
-    counts, tally = findings.story.progress.counts, findings.tally
+    progress, tally = findings.story.progress, findings.tally
     tried = sum(score.tried for score in tally.scores.values())
     yield markdown(findings.problem.objective)
     yield (
         f"{tried} experiment{'' if tried == 1 else 's'} of session {markdown(place.branch)} in "
-        f"{_duration(tally.seconds)} of runs: {counts['keep'] - 1} kept, {counts['discard']} discarded, "
-        f"{counts['crash']} crashed."
+        f"{_duration(tally.seconds)} of runs: {progress.kept} kept, {progress.counts['discard']} discarded, "
+        f"{progress.counts['crash']} crashed."
     )
     proposed = (f"{markdown(one.critic)}: {one.kept} kept of {one.tried}" for one in tally.scores.values())
     yield f"Proposed by {'; '.join(proposed)}."
-    if spent := findings.story.progress.spent.tokens:
-        yield f"Models: {spent:,} tokens, USD {findings.story.progress.spent.usd:.4g}."
+    if progress.spent.tokens:
+        yield f"Models: {progress.spent}."
 
 
 def _table(heading: str, findings: Findings, entries: Iterable[Entry]) -> Iterator[str]:

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_autoresearch.masking import Mask
-from pytest_autoresearch.place import find_place
-from pytest_autoresearch.problem import key_names, load_problem
-from pytest_autoresearch.reports.story import Story
+from pytest_autoresearch.problem import key_names
+from pytest_autoresearch.reports.story import Story, find_session
 from pytest_autoresearch.text import one_line
 from pytest_autoresearch.trackers.mlflow import MlflowTracker, without_login
 
@@ -46,9 +45,8 @@ def main(problem_file: Path, tag: str) -> None:
 
 
 def _tracker(problem_file: Path, tag: str) -> MlflowTracker:
-    problem = load_problem(problem_file, look=False)
-    story = Story(find_place(problem_file, problem.branch_prefix, tag), problem)
-    return MlflowTracker(story, Mask(os.environ, key_names(problem)))
+    story = Story(*find_session(problem_file, tag))
+    return MlflowTracker(story, Mask(os.environ, key_names(story.problem)))
 
 
 def _voice() -> Callable[[str], None]:

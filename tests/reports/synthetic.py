@@ -12,11 +12,9 @@ from typing import Any
 from unittest.mock import patch
 
 from pytest_autoresearch.journal import Journal
-from pytest_autoresearch.place import find_place
-from pytest_autoresearch.problem import load_problem
 from pytest_autoresearch.records import Confirmation, Idea, Risk, Status
 from pytest_autoresearch.reports.page import write_page
-from pytest_autoresearch.reports.story import Story
+from pytest_autoresearch.reports.story import Story, find_session
 from tests.support import Toy
 
 Records = Iterator[tuple[str, dict[str, Any]]]
@@ -28,8 +26,7 @@ _WORDS = ("rate", "warmup", "cosine", "schedule", "batch", "width", "depth", "dr
 
 def story_of(toy: Toy) -> Story:
     """The story of a toy's session."""
-    problem = load_problem(toy.project / "problem.yaml", look=False)
-    return Story(find_place(toy.project / "problem.yaml", problem.branch_prefix, None), problem)
+    return Story(*find_session(toy.project / "problem.yaml", None))
 
 
 def page_of(toy: Toy, *, live: bool = False) -> Path:

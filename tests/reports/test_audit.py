@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,14 @@ import jsonschema
 import pytest
 
 from tests.attacks.test_attacks import ALL, OPEN
+from tests.cli.support import apart
 from tests.conftest import MakeToy
 from tests.llm.server import idea, say, serving
-from tests.support import COMMAND, Toy, clean_environment, scores
+from tests.support import scores
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "audit-schema.json").read_text())
 KEY = "sk-planted-0123456789abcdef0123"
-
-
-def command(toy: Toy, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *words], cwd=toy.project, env=clean_environment(env), capture_output=True, text=True, check=False
-    )
 
 
 def audit_of(directory: Path) -> dict[str, Any]:
@@ -137,12 +131,12 @@ def test_the_second_evaluator_is_in_it_only_where_nobody_could_be_led_by_it(make
     toy = make_toy(*ideas, problem={**keys, "readonly_files": ["evaluate.sh", "holdout.sh"]}, files=files)
     toy.run("--iterations=2")
     assert "holdout" not in audit_of(toy.checkout)
-    refused = command(toy, "audit", "--holdout")
-    assert refused.returncode == 1
-    assert "--holdout needs an --output outside of" in refused.stderr
-    assert command(toy, "audit", "--holdout", "--output", str(toy.checkout / "here")).returncode == 1
-    made = command(toy, "audit", "--holdout", "--output", str(tmp_path / "out"))
-    assert made.stdout.split() == [str(tmp_path / "out" / name) for name in ("AUDIT_LOG.md", "AUDIT_LOG.json")]
+    refused = apart(toy.project, "audit", "--holdout")
+    assert refused.code == 1
+    assert "--holdout needs an --output outside of" in refused.err
+    assert apart(toy.project, "audit", "--holdout", "--output", str(toy.checkout / "here")).code == 1
+    made = apart(toy.project, "audit", "--holdout", "--output", str(tmp_path / "out"))
+    assert made.out.split() == [str(tmp_path / "out" / name) for name in ("AUDIT_LOG.md", "AUDIT_LOG.json")]
     held = audit_of(tmp_path / "out")["holdout"]
     assert [(one["metric"], one["holdout"], one["worse"]) for one in held] == [
         (10, 10, None),
@@ -158,21 +152,21 @@ def test_it_can_be_made_again_at_any_time(make_toy: MakeToy) -> None:
     before = {name: (toy.checkout / name).read_bytes() for name in ("AUDIT_LOG.md", "AUDIT_LOG.json")}
     for name in before:
         (toy.checkout / name).unlink()
-    assert command(toy, "audit").returncode == 0
+    assert apart(toy.project, "audit").code == 0
     assert {name: (toy.checkout / name).read_bytes() for name in before} == before
 
 
 def test_a_session_in_numbers(make_toy: MakeToy) -> None:
     toy = make_toy(*scores(8, 9, "none"))
     toy.run("--iterations=3")
-    assert command(toy, "analyze").stdout.splitlines() == [
+    assert apart(toy.project, "analyze").out.splitlines() == [
         "session toy/run1: 3 experiments, keep rate 33%",
         "1 kept, 1 discarded, 1 crashed",
         "score: 10 → 8 (+20.00% better), self-reported",
         "critic replay: 1 of 3 kept, gained 2",
         "    1           +2            8  score 8",
     ]
-    numbers = json.loads(command(toy, "analyze", "--json").stdout)
+    numbers = json.loads(apart(toy.project, "analyze", "--json").out)
     assert numbers["summary"] == audit_of(toy.checkout)["summary"]
     assert "experiments" not in numbers
 
@@ -190,8 +184,8 @@ def test_the_published_number_of_exploits_is_that_of_the_corpus(make_toy: MakeTo
 def test_a_session_that_has_not_begun_has_none(make_toy: MakeToy) -> None:
     toy = make_toy()
     for name in ("audit", "analyze", "state"):
-        done = command(toy, name)
-        assert done.returncode == 1
-        assert done.stderr == (
+        done = apart(toy.project, name)
+        assert done.code == 1
+        assert done.err == (
             "pytest-autoresearch: there is no session toy/run1 yet; begin it: pytest-autoresearch run\n"
         )

@@ -15,7 +15,7 @@ from pytest_autoresearch.reports.course import course_of
 from pytest_autoresearch.reports.story import Story
 from tests.conftest import MakeToy
 from tests.reports.sessions import Trial, descent, session
-from tests.reports.test_story import story_of
+from tests.reports.synthetic import story_of
 from tests.support import clean_environment, scores
 
 pytest.importorskip("matplotlib", reason="needs matplotlib, of the extra report")

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_autoresearch.reports.junit import JunitView, write_junit
 from tests.conftest import MakeToy
-from tests.reports.test_story import story_of
+from tests.reports.synthetic import story_of
 from tests.support import Toy, git, kill, properties, scores, wait_for
 
 SAME = {"hypothesis": "the same in other words", "content": "echo 'score: 10'\n"}

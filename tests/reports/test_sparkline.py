@@ -10,7 +10,7 @@ import pytest
 from pytest_autoresearch.reports.sparkline import closing_lines, sparkline
 from tests.conftest import MakeToy
 from tests.reports.sessions import Trial, descent, session
-from tests.reports.test_story import story_of
+from tests.reports.synthetic import story_of
 from tests.support import git, scores
 
 

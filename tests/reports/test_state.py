@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests.cli.support import apart
 from tests.conftest import MakeToy
-from tests.reports.test_audit import command
 from tests.support import kill, scores, wait_for
 
 
@@ -23,7 +23,7 @@ def test_it_says_what_is_best_what_was_tried_and_what_crashed(make_toy: MakeToy)
         "## Kept\n\n```\n" + toy.branch()[1][:7],
     ):
         assert said in text
-    assert command(toy, "state").stdout == text
+    assert apart(toy.project, "state").out == text
 
 
 def test_it_is_made_anew_as_often_as_it_is_to_be(make_toy: MakeToy) -> None:
@@ -39,14 +39,14 @@ def test_it_is_made_anew_as_often_as_it_is_to_be(make_toy: MakeToy) -> None:
     kill(process)
     assert "| 2 | keep | 8 |" in shown
     assert "| 3 |" not in shown
-    assert "| 3 | keep | 7 |" in command(toy, "state").stdout
+    assert "| 3 | keep | 7 |" in apart(toy.project, "state").out
 
 
 def test_it_names_the_next_idea_while_that_is_measured(make_toy: MakeToy) -> None:
     toy = make_toy({"hypothesis": "wait for it", "content": "touch started; sleep 100\n"})
     process = toy.start("--iterations=1")
     wait_for((toy.checkout / "started").exists, "the run")
-    said = command(toy, "state").stdout
+    said = apart(toy.project, "state").out
     kill(process)
     assert "## Next\n\nExperiment 1, replay: wait for it\n" in said
 
@@ -84,9 +84,9 @@ def test_one_that_cannot_be_written_costs_no_experiment(make_toy: MakeToy) -> No
 
 def test_steps_by_hand_refresh_it(make_toy: MakeToy) -> None:
     toy = make_toy()
-    command(toy, "run")
+    apart(toy.project, "run")
     (toy.checkout / "solution.sh").write_text("echo score: 7\n")
-    assert command(toy, "run").returncode == 0
+    assert apart(toy.project, "run").code == 0
     assert "score (lower is better): 10 → 7" in (toy.checkout / "STATE.md").read_text()
 
 

@@ -8,16 +8,10 @@ from pathlib import Path
 import pytest
 
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.place import find_place
-from pytest_autoresearch.problem import load_problem
-from pytest_autoresearch.reports.story import Story, Tally
+from pytest_autoresearch.reports.story import Tally
 from tests.conftest import MakeToy
-from tests.support import Toy, scores
-
-
-def story_of(toy: Toy) -> Story:
-    problem = load_problem(toy.project / "problem.yaml", look=False)
-    return Story(find_place(toy.project / "problem.yaml", problem.branch_prefix, None), problem)
+from tests.reports.synthetic import story_of
+from tests.support import scores
 
 
 def test_each_experiment_is_told_with_what_it_had_to_beat(make_toy: MakeToy) -> None:

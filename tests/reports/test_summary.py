@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_autoresearch.reports.summary import summary_markdown
 from tests.conftest import MakeToy
-from tests.reports.test_story import story_of
+from tests.reports.synthetic import story_of
 from tests.support import scores
 
 

@@ -23,7 +23,7 @@ from pytest_autoresearch.trackers.follower import Follower
 from pytest_autoresearch.trackers.mlflow import MlflowTracker
 from tests.cli.support import apart
 from tests.conftest import MakeToy
-from tests.reports.test_story import story_of
+from tests.reports.synthetic import story_of
 from tests.support import PROBLEM, Toy, clean_environment, kill, problem_with, scores, wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the library warns of is not ours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -78,6 +79,8 @@ def standing_lines(place: Place, problem: Problem, standing: Standing, running: 
     yield from _under_way(progress)
     for done in last:
         yield f"{done.number:5} {done.status:8} {number(done.metric):>12}  {one_line(done.description, _DESCRIPTION)}"
+    if standing.heard:
+        yield f"last record: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(standing.heard))}"
 
 
 def checkout_of(place: Place, recorded: str | None) -> Path:

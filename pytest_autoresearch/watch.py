@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Protocol, TextIO
 
 from pytest_autoresearch.lock import seen_holder
@@ -65,9 +67,8 @@ class View:
         return self._ran and not self._running
 
     def lines(self) -> Iterator[str]:
-        """What `status` says, when the last record was written, and what is waited for."""
+        """What `status` says, and what is waited for."""
         yield from standing_lines(self._place, self._problem, self._standing, self._running)
-        yield f"last record: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(self._standing.heard))}"
         if self.has_ended:
             yield f"the session has ended{self._in_the_middle}"
         elif not self._running:
@@ -98,12 +99,28 @@ def _shown_on(out: TextIO) -> Iterator[_Show]:
     if not out.isatty():
         yield _Blocks(out)
         return
-    out.write(_ENTER)
+    with _exiting_on(signal.SIGTERM, signal.SIGHUP):
+        out.write(_ENTER)
+        try:
+            yield lambda view: _draw(view, out)
+        finally:
+            out.write(_LEAVE)
+            out.flush()
+
+
+@contextmanager
+def _exiting_on(*signals: signal.Signals) -> Iterator[None]:
+    """Have `signals` end the process as an exception does, so that the terminal is as it was."""
+    before = {one: signal.signal(one, _exit) for one in signals}
     try:
-        yield lambda view: _draw(view, out)
+        yield
     finally:
-        out.write(_LEAVE)
-        out.flush()
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _draw(view: View, out: TextIO) -> None:

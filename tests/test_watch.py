@@ -180,6 +180,16 @@ def test_ctrl_c_ends_it_quietly_and_not_the_session(toy: Toy, tmp_path: Path) ->
     assert "\x1b[?7h\x1b[?25h\x1b[?1049l" in seen.written.decode()
 
 
+def test_a_signal_that_ends_it_leaves_the_terminal_as_it_was(toy: Toy, tmp_path: Path) -> None:
+    with in_the_middle(toy, tmp_path / "there") as running, terminal(toy) as seen:
+        seen.until("under way")
+        seen.process.send_signal(signal.SIGTERM)
+        assert seen.end() == 128 + signal.SIGTERM
+        assert running.poll() is None
+    assert not seen.screen.cursor.hidden
+    assert seen.written.endswith(b"\x1b[?7h\x1b[?25h\x1b[?1049l")
+
+
 def test_elsewhere_each_change_is_a_block(toy: Toy, tmp_path: Path) -> None:
     with in_the_middle(toy, tmp_path / "there"):
         with subprocess.Popen(watcher(toy), env=clean_environment(), stdout=subprocess.PIPE, text=True) as seen:

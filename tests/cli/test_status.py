@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from tests.cli.support import (
     MakeHome,
 )
@@ -10,12 +12,15 @@ from tests.support import scores
 
 def test_status_says_where_a_session_stands(make_home: MakeHome) -> None:
     home = make_home(*scores(8))
-    assert home.did("status") == (f"session toy/run1: not running\ncheckout: {home.directory}\nno baseline yet\n")
+    before = f"session toy/run1: not running\ncheckout: {home.directory}\nno baseline yet\nlast record: "
+    assert home.did("status").startswith(before)
     for score in (9, 12, 11, "none", 8, 13):
         home.edit(score)
         home.did("run", "-m", f"try {score}")
     home.did("propose")
-    assert home.did("status") == (
+    told, _, heard = home.did("status").rpartition("last record: ")
+    assert datetime.now() - datetime.fromisoformat(heard.strip()) < timedelta(hours=1)
+    assert told == (
         f"session toy/run1: not running\ncheckout: {home.directory}\n"
         "6 experiments: 2 kept, 3 discarded, 1 crashed; 1 since the last keep\n"
         "score: 10 → 8 (experiment 5)\n"

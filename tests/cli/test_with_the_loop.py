@@ -48,7 +48,7 @@ def test_a_session_of_the_loop_is_driven_from_inside_its_checkout(make_toy: Make
     assert by_hand(checkout, "run", "-m", "from inside").out == "experiment 2: KEPT 6: 8 → 6 (-2)\n"
     told = by_hand(toy.project, "status", "--tag", "night").out.splitlines()
     assert told[:2] == ["session toy/night: not running", f"checkout: {checkout}"]
-    assert told[-1].endswith("  from inside")
+    assert told[-2].endswith("  from inside")
     assert by_hand(checkout, "status").out.splitlines() == told
     outside = by_hand(toy.directory, "run", "--problem", "deep/toy", "--tag", "night")
     assert f"{checkout / 'solution.sh'} is as the best experiment so far left it" in outside.err

@@ -22,7 +22,8 @@ def number(value: float | None, missing: str = "-") -> str:
 
 def plain(text: str) -> str:
     """`text` without terminal escapes, control characters but tab and newline, and lone surrogates."""
-    return _CONTROL.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROL.sub("", _ESCAPES.sub("", lines) if "\x1b" in lines else lines)
 
 
 def head(text: str, length: int) -> str:

@@ -191,4 +191,4 @@ def _raw_responses(log: str) -> Iterator[Facts]:
 
 
 def _text(text: str, length: int = _TEXT) -> str:
-    return head(plain(text), length)
+    return plain(head(text, length))

@@ -41,7 +41,7 @@ class SessionDesk:
         self.log.add(call, usd)
         session.write(
             "call",
-            number=session.progress.next_number,
+            number=session.number,
             role=call.role,
             provider=call.endpoint.provider,
             model=call.endpoint.model,
@@ -72,7 +72,7 @@ class SessionDesk:
     def log(self) -> CriticLog:
         """The log of the calls for the experiment that is under way."""
         session = self._opened()
-        number = session.progress.next_number
+        number = session.number
         if self._log is None or self._log.number != number:
             directory = session.workspace.own_directory() / "critic_logs"
             self._log = CriticLog(directory, number, session.workspace.tip, self._mask)

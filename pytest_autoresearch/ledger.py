@@ -28,6 +28,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 from array import array
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ _KILL_SAFE_ONLY = frozenset({"started", "advanced"})
 _HASH = 16
 _FIRST = "0" * _HASH
 _START = b'{"prev":"'
+_NUMBER = re.compile(rb'"number":(\d+)')
 _KIND = len(_START) + _HASH + len(b'","kind":"')
 
 Record = dict[str, Any]
@@ -61,6 +63,7 @@ class Ledger:
         self._file: int | None = None
         self._end = 0
         self._ends = array("Q")
+        self._ideas: set[int] = set()
         self._previous = _FIRST
 
     def append(self, kind: str, **fields: Any) -> bytes:
@@ -74,7 +77,7 @@ class Ledger:
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror}); mend that and run again") from None
         self._previous = _digest(line)
-        self._note_end(kind)
+        self._note_end(kind, line)
         return line
 
     def _write(self, data: bytes, *, durable: bool) -> None:
@@ -102,7 +105,7 @@ class Ledger:
         self._end, last = 0, None
         for kind, line in self.lines():
             self._end += len(line) + 1
-            self._note_end(kind)
+            self._note_end(kind, line)
             last = line
             yield kind, line
         self._previous = _FIRST if last is None else _digest(last)
@@ -144,15 +147,15 @@ class Ledger:
 
     def experiments(self, after: int = -1) -> Iterator[Experiment]:
         """Each finished experiment with its idea, oldest first, from number `after` + 1 on."""
-        pending = b""
+        ideas: dict[int, bytes] = {}
         for kind, line in self.lines(self._ends[after] if 0 <= after < len(self._ends) else 0):
             if kind == "idea":
-                pending = line
+                ideas[number_of(line)] = line
             elif kind == "result":
                 record = parse(line)
+                found = ideas.pop(record["number"], None)
                 if record["number"] > after:
-                    idea = Idea.from_json(parse(pending)["idea"]) if record["number"] else None
-                    yield experiment(record, idea)
+                    yield experiment(record, Idea.from_json(parse(found)["idea"]) if found else None)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -160,10 +163,16 @@ class Ledger:
             os.close(self._file)
             self._file = None
 
-    def _note_end(self, kind: str) -> None:
-        """Remember where each experiment's record ends, so that those after it are found at once."""
-        if kind == "result":
-            self._ends.append(self._end)
+    def _note_end(self, kind: str, line: bytes) -> None:
+        """Remember from where on all is to be found that comes after each experiment."""
+        if kind == "idea":
+            self._ideas.add(number_of(line))
+        elif kind == "noop":
+            self._ideas.discard(number_of(line))
+        elif kind == "result":
+            self._ideas.discard(number_of(line))
+            before = self._ends[-1] if self._ends else 0
+            self._ends.append(before if self._ideas else self._end)
 
     def damage(self, number: int, start: int = 0) -> str:
         """What to say about the `number`-th line after byte `start`."""
@@ -183,6 +192,12 @@ def parse(line: bytes) -> Record:
     """The record in a line."""
     record: Record = json.loads(line)
     return record
+
+
+def number_of(line: bytes) -> int:
+    """The number of the experiment that a line is about, -1 if it is about none."""
+    found = _NUMBER.search(line)
+    return int(found[1]) if found else -1
 
 
 def experiment(record: Record, idea: Idea | None = None) -> Experiment:

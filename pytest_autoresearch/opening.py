@@ -196,8 +196,8 @@ def _require_commits(place: Place, journal: Journal) -> None:
     needed = {progress.beginning["commit"]: "the session's beginning"}
     if progress.incumbent is not None:
         needed[progress.incumbent.commit] = f"experiment {progress.incumbent.number}"
-    if progress.pending_candidate is not None:
-        needed[progress.pending_candidate["commit"]] = f"experiment {progress.pending_candidate['number']}"
+    for pending in progress.pending_candidates:
+        needed[pending["commit"]] = f"experiment {pending['number']}"
     for commit in Git(place.home).missing(needed):
         raise UserError(
             f"commit {commit} ({needed[commit]}) is in {place.home} no more. Fetch it from a copy of the repository: "

@@ -9,12 +9,20 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from pytest_autoresearch.ledger import Ledger, LedgerDamaged, Record, experiment, parse
+from pytest_autoresearch.ledger import Ledger, LedgerDamaged, Record, experiment, number_of, parse
 from pytest_autoresearch.processes import Identity
 from pytest_autoresearch.records import Experiment, Idea, Measurement
 from pytest_autoresearch.spread import Spread
 
 _CRITIC = re.compile(rb'"critic":("(?:[^"\\]|\\.)*")')
+
+
+@dataclass(slots=True)
+class _Pending:
+    """The records of an idea that has no result yet: how far it has come."""
+
+    idea: bytes
+    applied: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +58,6 @@ class Spent:
     def __add__(self, other: Spent) -> Spent:
         return Spent(self.tokens + other.tokens, self.usd + other.usd)
 
-    def __sub__(self, other: Spent) -> Spent:
-        return Spent(self.tokens - other.tokens, self.usd - other.usd)
-
 
 @dataclass(slots=True)
 class Progress:
@@ -76,24 +81,26 @@ class Progress:
     known: dict[str, Known] = field(default_factory=dict)
     samples: list[Record] = field(default_factory=list)
     spread: Spread = field(default_factory=Spread)
-    _spent_before: Spent = field(default_factory=Spent)
-    _idea: bytes | None = None
-    _applied: bytes | None = None
+    iteration: int = 0
+    _spent_on: dict[int, Spent] = field(default_factory=dict)
+    _pending: dict[int, _Pending] = field(default_factory=dict)
     _started: list[bytes] = field(default_factory=list)
 
     def take(self, kind: str, line: bytes) -> None:
         """Add one record."""
         match kind:
             case "idea":
-                self._idea, self._applied, self._started, self.uncoded = line, None, [], 0
-                self.samples = []
+                number = number_of(line)
+                self._forget(number)
+                self._pending[number] = _Pending(line)
+                self._started, self.uncoded = [], 0
                 self.ideas[_critic(line)] += 1
             case "noop":
                 self._drop(parse(line))
             case "applied":
-                self._applied = line
+                self._pending[number_of(line)].applied = line
             case "call":
-                self.spent += _cost(parse(line))
+                self._pay(parse(line))
             case "started":
                 self._started.append(line)
             case "sample":
@@ -122,17 +129,28 @@ class Progress:
                 self.incumbent = replace(self.incumbent, metric=record["metric"], contract=record["contract"])
                 self.samples = []
 
+    def _pay(self, call: Record) -> None:
+        cost, number = _cost(call), call["number"]
+        self.spent += cost
+        self._spent_on[number] = self.spent_on(number) + cost
+
     def _drop(self, noop: Record) -> None:
-        idea = self.pending_idea
+        idea = self.idea_of(noop["number"])
         self.came_to_nothing = f"{idea.hypothesis if idea else ''} | {noop.get('reason', '')}"
-        self._idea = self._applied = None
+        self._forget(noop["number"])
+
+    def _forget(self, number: int) -> None:
+        """Let go of an idea, and of what was measured for it."""
+        self._pending.pop(number, None)
+        self.samples = [one for one in self.samples if one["number"] != number]
 
     def _finish(self, done: Experiment) -> None:
-        self._idea = self._applied = None
+        self._forget(done.number)
+        self._spent_on.pop(done.number, None)
         self.came_to_nothing = ""
-        self._started, self.samples = [], []
+        self._started = []
         self.spread.take(done)
-        self._spent_before = self.spent
+        self.iteration = done.iteration or done.number
         self.next_number = done.number + 1
         self.counts[done.status] += 1
         self.last = done
@@ -170,20 +188,45 @@ class Progress:
         """How many experiments came after the last keep."""
         return max(0, self.next_number - 1 - self.keeps_from)
 
+    def spent_on(self, number: int) -> Spent:
+        """What the calls for an experiment took that has no result yet."""
+        return self._spent_on.get(number, Spent())
+
+    def place_of(self, number: int) -> tuple[int, int]:
+        """The iteration and the seat of an experiment that has no result yet; without others beside it seat 0."""
+        found = self._pending.get(number)
+        record = parse(found.idea) if found else {}
+        return record.get("iteration", self.iteration + 1 if number else 0), record.get("seat", 0)
+
     @property
-    def spent_on_next(self) -> Spent:
-        """What the calls since the last experiment took."""
-        return self.spent - self._spent_before
+    def pending(self) -> list[int]:
+        """The numbers of the ideas that were paid for and have no result yet."""
+        return sorted(self._pending)
+
+    def idea_of(self, number: int) -> Idea | None:
+        """The idea for an experiment that has no result yet."""
+        found = self._pending.get(number)
+        return Idea.from_json(parse(found.idea)["idea"]) if found else None
+
+    def candidate_of(self, number: int) -> Record | None:
+        """The `applied` record of such an idea, if it got that far."""
+        found = self._pending.get(number)
+        return parse(found.applied) if found and found.applied else None
 
     @property
     def pending_idea(self) -> Idea | None:
-        """The idea that was paid for and has no result yet."""
-        return Idea.from_json(parse(self._idea)["idea"]) if self._idea else None
+        """The idea for the next experiment, if there is one."""
+        return self.idea_of(self.next_number)
 
     @property
     def pending_candidate(self) -> Record | None:
-        """The `applied` record of the pending idea, if it got that far."""
-        return parse(self._applied) if self._applied else None
+        """The `applied` record of that idea, if it got that far."""
+        return self.candidate_of(self.next_number)
+
+    @property
+    def pending_candidates(self) -> list[Record]:
+        """The `applied` records of all ideas that have no result yet, in order."""
+        return [found for number in self.pending if (found := self.candidate_of(number))]
 
     @property
     def pending_processes(self) -> list[Identity]:

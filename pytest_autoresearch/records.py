@@ -67,13 +67,26 @@ def by_hand(hypothesis: str) -> Idea:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The commit that holds an applied idea; its parent is the session's tip."""
+    """The commit that holds an applied idea; its parent is the session's tip.
+
+    `seat` is its place among the candidates of an iteration that makes several, from 1 on; 0 where it is the only one.
+    """
 
     number: int
     commit: str
     parent: str
     blob: str
     content: bytes = field(repr=False)
+    seat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """The place of one of several candidates that an iteration makes; `seat` counts from 1."""
+
+    number: int
+    iteration: int
+    seat: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +163,8 @@ class Experiment:
 
     Experiment 0 is the baseline. `contract` is the fingerprint of everything that the measurement rests on:
     two metrics can be compared only if it is the same. `tokens` and `usd` are what all calls for it took and cost.
+    `iteration` is the one that made it, 0 where that has the same number; `seat` is its place among the candidates of
+    an iteration that made several, and `beaten` the incumbent's metric that all of them were judged against.
     """
 
     number: int
@@ -173,4 +188,17 @@ class Experiment:
     values: tuple[float, ...] = ()
     confirmation: Confirmation | None = None
     also: Mapping[str, float] = field(default_factory=dict)
+    iteration: int = 0
+    seat: int = 0
+    beaten: float | None = None
     idea: Idea | None = None
+
+    @property
+    def label(self) -> str:
+        """What people call it: its iteration, and its seat where that made several."""
+        return label(self.iteration or self.number, self.seat)
+
+
+def label(iteration: int, seat: int) -> str:
+    """What people call an experiment: `12`, or `12.3` for the third candidate of an iteration that makes several."""
+    return f"{iteration}.{seat}" if seat else str(iteration)

@@ -106,9 +106,8 @@ def _branch(journal: Journal, workspace: Workspace) -> list[str]:
 def _chain(journal: Journal, workspace: Workspace) -> list[str]:
     """The ref of the session keeps all candidates; one that was deleted or moved gets them again."""
     progress = journal.progress
-    last = (
-        progress.pending_candidate["commit"] if progress.pending_candidate else progress.last and progress.last.commit
-    )
+    pending = progress.pending_candidates
+    last = pending[-1]["commit"] if pending else progress.last and progress.last.commit
     if not last or last == progress.beginning["commit"] or workspace.chain.holds(last):
         return []
     lost = workspace.chain.mend(record["commit"] for record in journal.ledger.records("applied"))
@@ -122,9 +121,9 @@ def _mutable_file(progress: Progress, workspace: Workspace, takes_edits: bool) -
     if content is None or content in (workspace.incumbent, PROBE):
         workspace.restore()
         return None
-    blob, pending = workspace.blob_of(content), progress.pending_candidate
-    ours = blob == workspace.blob or blob == (pending or {}).get("blob")
-    if ours or (blob in progress.known and not (takes_edits and pending is None)):
+    blob, pending = workspace.blob_of(content), [one["blob"] for one in progress.pending_candidates]
+    ours = blob == workspace.blob or blob in pending
+    if ours or (blob in progress.known and not (takes_edits and not pending)):
         workspace.restore()
         return None
     if takes_edits:

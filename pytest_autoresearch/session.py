@@ -7,7 +7,7 @@ import json
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from pytest_autoresearch.judge import spending_reason, stop_reason
 from pytest_autoresearch.leftovers import Left
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processes import Identity
-from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Verdict, by_hand
+from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Seat, Verdict, by_hand, label
 from pytest_autoresearch.results import ResultsTable
 from pytest_autoresearch.text import one_line
-from pytest_autoresearch.trial import Trial
+from pytest_autoresearch.trial import FIRST, Trial, measurement_of, write_sample
 from pytest_autoresearch.workspace import PROBE, Workspace
 
 _LOG_TAIL = 2000
@@ -80,6 +80,27 @@ class Session:
         self.program_file = program_file
         self._edit_file = edit_file
         self._opened = time.monotonic()
+        self._seat: Seat | None = None
+
+    @property
+    def number(self) -> int:
+        """The experiment that an idea is sought for, or made into a candidate."""
+        return self._seat.number if self._seat else self.progress.next_number
+
+    @contextlib.contextmanager
+    def working_on(self, seat: Seat) -> Iterator[None]:
+        """Have that experiment be one of several that an iteration makes."""
+        self._seat = seat
+        try:
+            yield
+        finally:
+            self._seat = None
+
+    def siblings(self) -> Iterator[Idea]:
+        """The ideas that wait for their results together with the one that is sought."""
+        for number in self.progress.pending:
+            if number != self.number and (idea := self.progress.idea_of(number)) is not None:
+                yield idea
 
     def process_started(self, what: str, number: int, process: Identity) -> None:
         """Record a process before it runs, so that a later start can stop it."""
@@ -116,7 +137,7 @@ class Session:
         self._keep_edit_safe()
         self.workspace.restore()
         candidate = self._standing(number)
-        trial = self._trial(measure)
+        trial = self._trial(measure, self.progress.next_number)
         measurement = self._run(candidate, measure) if trial is None else trial.baseline(candidate)
         if measurement.metric is None:
             tail = f"\nThe end of its log:\n{measurement.log_tail.rstrip()}" if measurement.log_tail.strip() else ""
@@ -155,10 +176,10 @@ class Session:
     # --- the steps of one experiment
 
     def brief(self) -> Brief:
-        """What a critic is told."""
+        """What a critic is told; the ideas that wait for the same iteration are its siblings."""
         incumbent, baseline = self.progress.incumbent, self.progress.baseline
         return Brief(
-            number=self.progress.next_number,
+            number=self.number,
             ideas=dict(self.progress.ideas),
             source=self.workspace.incumbent.decode(errors="surrogateescape"),
             metric=incumbent.metric if incumbent else None,
@@ -171,6 +192,7 @@ class Session:
             misses=self.progress.since_keep,
             came_to_nothing=self.progress.came_to_nothing,
             known=lambda content: self._measured_before(self.workspace.blob_of(content)),
+            siblings=tuple(self.siblings()),
         )
 
     def propose(self, ask: Callable[[Brief], Idea]) -> Idea:
@@ -178,12 +200,12 @@ class Session:
 
         An edit that somebody made by hand is an idea of its own.
         """
-        idea = self.progress.pending_idea
+        idea = self.progress.idea_of(self.number)
         if idea is None:
             remove(self.idea_file)  # whoever reads it must not take the last idea for the next one
             began = time.monotonic()
             idea = by_hand("edited by hand") if self.edit is not None else ask(self.brief())
-            tokens = idea.tokens or self.progress.spent_on_next.tokens
+            tokens = idea.tokens or self.progress.spent_on(self.number).tokens
             idea = replace(idea, tokens=tokens, seconds=idea.seconds or round(time.monotonic() - began, 3))
             self.take(idea)
         self._show(idea)
@@ -191,21 +213,23 @@ class Session:
 
     def take(self, idea: Idea) -> None:
         """Put an idea on record: it is the next experiment's."""
-        self.write("idea", critic=idea.critic, number=self.progress.next_number, idea=idea.to_json())
+        seat = self._seat
+        place = {"iteration": seat.iteration, "seat": seat.seat} if seat else {}
+        self.write("idea", critic=idea.critic, number=self.number, **place, idea=idea.to_json())
 
     def drop(self, reason: str) -> None:
         """Put on record that nothing came of the idea, and why."""
         self.why_nothing = reason
-        self.write("noop", number=self.progress.next_number, reason=reason)
+        self.write("noop", number=self.number, reason=reason)
 
     def apply(self, idea: Idea, edit: Callable[[Idea, bytes], bytes]) -> Candidate | None:
         """The candidate that holds the idea; None if nothing came of it, and `why_nothing` says why.
 
         EditError or ContractBroken if it cannot be made. An idea that a coder broke off with is kept, and tried again.
         """
-        pending = self.progress.pending_candidate
+        pending = self.progress.candidate_of(self.number)
         if pending and self.edit is None:
-            return self._again(pending)
+            return self._again(pending, idea)
         self.coder_failed = False
         try:
             content = self._edited() if self.edit is not None else edit(idea, self.workspace.incumbent)
@@ -215,44 +239,84 @@ class Session:
         except NoEdit as nothing:
             self.drop(str(nothing))
             return None
-        blob, number = self.workspace.blob_of(content), self.progress.next_number
+        blob = self.workspace.blob_of(content)
         if blob == self.workspace.blob:
             self.drop("the idea changed nothing")
             return None
-        candidate = self.workspace.commit(number, content, blob, _message(idea, number))
+        return self._commit(idea, content, blob)
+
+    def _commit(self, idea: Idea, content: bytes, blob: str) -> Candidate:
+        number = self.number
+        iteration, seat = self.progress.place_of(number)
+        candidate = self.workspace.commit(number, content, blob, _message(idea, label(iteration, seat)))
         self.write("applied", number=number, commit=candidate.commit, parent=candidate.parent, blob=blob)
-        return candidate
+        return replace(candidate, seat=seat)
 
     def measure(self, candidate: Candidate, run: Measure) -> Measurement:
         """The known result of a file that was measured before, or what running it gives."""
-        trial, incumbent = self._trial(run), self.progress.incumbent
-        if trial is None or incumbent is None or incumbent.metric is None:
-            found = self._measured_before(candidate.blob)
+        if self.problem.noise is None:
+            found = self.measured(candidate)
             return _finite(self._run(candidate, run)) if found is None else found
-        standing = self._standing(incumbent.number)
-        return trial.candidate(candidate, standing, incumbent.metric, lower=self.problem.lower_is_better)
+        assert self.progress.incumbent is not None
+        assert self.progress.incumbent.metric is not None
+        return self.confirm(candidate, run, self.progress.incumbent.metric)
+
+    def confirm(self, candidate: Candidate, run: Measure, best: float, *, earlier: int = 0) -> Measurement:
+        """What `noise:` makes of a candidate: measured again, in turn with the incumbent, if it looks better.
+
+        Better, that is, than `best`. `earlier` confirmations of the same iteration are not on record yet.
+        """
+        trial, incumbent = self._trial(run, candidate.number), self.progress.incumbent
+        assert trial is not None
+        standing = self._standing(incumbent.number if incumbent else 0)
+        lower = self.problem.lower_is_better
+        return trial.candidate(candidate, standing, best, lower=lower, earlier=earlier)
+
+    def measured(self, candidate: Candidate) -> Measurement | None:
+        """What is known of a candidate under this contract: measured for this very result, or for one before."""
+        for sample in self.progress.samples:
+            if (sample["number"], sample["role"], sample["contract"]) == (candidate.number, FIRST, self.fingerprint):
+                return measurement_of(sample)
+        return self._measured_before(candidate.blob)
+
+    def took(self, number: int, measured: Measurement, role: str = FIRST) -> Measurement:
+        """Put on record what was measured for a result that waits for others."""
+        write_sample(self._journal, number, self.fingerprint, role, _finite(measured))
+        return _finite(measured)
 
     def _standing(self, number: int) -> Candidate:
         """What the branch stands on, to be measured as experiment `number`."""
         workspace = self.workspace
         return Candidate(number, workspace.tip, "", workspace.blob, workspace.incumbent)
 
-    def _trial(self, run: Measure) -> Trial | None:
+    def _trial(self, run: Measure, number: int) -> Trial | None:
         """What measures several times, where the problem says that there is noise."""
         if self.problem.noise is None:
             return None
-        return Trial(self._journal, self.fingerprint, self.problem.noise, lambda one: _finite(self._run(one, run)))
 
-    def record(self, idea: Idea, candidate: Candidate | None, measured: Measurement, verdict: Verdict) -> Experiment:
+        def alone(one: Candidate) -> Measurement:
+            return _finite(self._run(replace(one, seat=0), run))
+
+        return Trial(self._journal, number, self.fingerprint, self.problem.noise, alone)
+
+    def record(
+        self,
+        idea: Idea,
+        candidate: Candidate | None,
+        measured: Measurement,
+        verdict: Verdict,
+        beaten: float | None = None,
+    ) -> Experiment:
         """Put the result on disk, then advance the branch or restore the file.
 
-        ValueError for a verdict that keeps what has no metric or no candidate.
+        `beaten` is what it was judged against, if it was one of several. ValueError for a verdict that keeps what has
+        no metric or no candidate.
         """
         if verdict.status == "keep" and (measured.metric is None or candidate is None):
             raise ValueError(f"experiment {self.progress.next_number} cannot be kept: it has no metric")
         if candidate is None:
             candidate = Candidate(self.progress.next_number, "", self.workspace.tip, "", b"")
-        return self._finish(candidate, measured, verdict, idea)
+        return self._finish(candidate, measured, verdict, idea, beaten)
 
     def put_back(self) -> None:
         """Leave the incumbent's file in place, whatever was going on; what somebody else wrote there is kept."""
@@ -268,8 +332,10 @@ class Session:
         """Whether this session never made `content` the mutable file."""
         if content in (self.workspace.incumbent, PROBE):
             return False
-        blob, pending = self.workspace.blob_of(content), self.progress.pending_candidate
-        return blob not in self.progress.known and blob != (pending or {}).get("blob")
+        blob = self.workspace.blob_of(content)
+        return blob not in self.progress.known and blob not in [
+            one["blob"] for one in self.progress.pending_candidates
+        ]
 
     def recent(self, count: int) -> list[Experiment]:
         """The last experiments, the youngest last."""
@@ -305,7 +371,7 @@ class Session:
             self.drop(reason)
             return
         self.why_nothing = reason
-        self.write("uncoded", number=self.progress.next_number, reason=reason)
+        self.write("uncoded", number=self.number, reason=reason)
 
     def _run(self, candidate: Candidate, run: Measure) -> Measurement:
         """Run the candidate; what somebody writes in its place meanwhile, or did in the moment before, is kept."""
@@ -336,7 +402,16 @@ class Session:
         known = self.progress.known.get(blob)
         return known.measurement if known is not None and known.contract == self.fingerprint else None
 
-    def _finish(self, candidate: Candidate, measured: Measurement, verdict: Verdict, idea: Idea | None) -> Experiment:
+    def _finish(
+        self,
+        candidate: Candidate,
+        measured: Measurement,
+        verdict: Verdict,
+        idea: Idea | None,
+        beaten: float | None = None,
+    ) -> Experiment:
+        spent = self.progress.spent_on(candidate.number)
+        iteration, seat = self.progress.place_of(candidate.number)
         fields: dict[str, Any] = {
             "number": candidate.number,
             "status": verdict.status,
@@ -351,11 +426,15 @@ class Session:
             "description": one_line(idea.hypothesis, _DESCRIPTION) if idea else "baseline",
             "exit": measured.exit,
             "machine": measured.machine,
-            "tokens": self.progress.spent_on_next.tokens,
-            "usd": round(self.progress.spent_on_next.usd, 6),
+            "tokens": spent.tokens,
+            "usd": round(spent.usd, 6),
             "duplicate_of": measured.duplicate_of,
             "log_tail": measured.log_tail[-_LOG_TAIL:] if verdict.status == "crash" else "",
         }
+        if iteration != candidate.number:
+            fields["iteration"] = iteration
+        if seat:
+            fields |= {"seat": seat, "beaten": beaten}
         if measured.values:
             fields["values"] = measured.values
         if measured.also:
@@ -374,9 +453,13 @@ class Session:
             self._table.add(done)
         return replace(done, idea=idea)
 
-    def _again(self, applied: dict[str, Any]) -> Candidate:
+    def _again(self, applied: dict[str, Any], idea: Idea) -> Candidate:
+        """The candidate that was made before; anew, if the branch has gone on since."""
         content = self.workspace.git.output("cat-file", "--filters", f"{applied['commit']}:{self.workspace.path}")
-        return Candidate(applied["number"], applied["commit"], applied["parent"], applied["blob"], content)
+        if applied["parent"] != self.workspace.tip:
+            return self._commit(idea, content, applied["blob"])
+        _, seat = self.progress.place_of(applied["number"])
+        return Candidate(applied["number"], applied["commit"], applied["parent"], applied["blob"], content, seat)
 
     def _show(self, idea: Idea) -> None:
         text = json.dumps(idea.to_json(), indent=2, ensure_ascii=False)
@@ -394,13 +477,13 @@ def _finite(measured: Measurement) -> Measurement:
     return replace(measured, metric=None, failure=failure)
 
 
-def _message(idea: Idea, number: int) -> str:
+def _message(idea: Idea, name: str) -> str:
     lines = [
         one_line(idea.hypothesis, 72),
         "",
         idea.justification.strip(),
         "",
-        f"Experiment: {number}",
+        f"Experiment: {name}",
         f"Critic: {idea.critic}",
     ]
     return "\n".join(line for index, line in enumerate(lines) if line or lines[index - 1]) + "\n"

@@ -39,7 +39,7 @@ class Site:
     @property
     def number(self) -> int:
         """The experiment that is under way."""
-        return self.session.progress.next_number
+        return self.session.number
 
     @property
     def started(self) -> Started:

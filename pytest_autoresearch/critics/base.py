@@ -37,7 +37,8 @@ class Brief:
     `baseline` is the metric of experiment 0, `misses` the number of experiments since the last keep.
     `came_to_nothing` is the last idea, with the reason, if no experiment came of it. `known` gives what was measured
     of a mutable file under the same contract, None if it was not. In a `rehearsal` a critic that fails says so
-    (UserError) instead of finding a way around.
+    (UserError) instead of finding a way around. `siblings` are the ideas that will be measured beside this
+    one, which should differ from them.
     """
 
     number: int
@@ -54,6 +55,7 @@ class Brief:
     came_to_nothing: str = ""
     known: Callable[[bytes], Measurement | None] = _nothing_known
     rehearsal: bool = False
+    siblings: tuple[Idea, ...] = ()
 
 
 class Critic(Protocol):

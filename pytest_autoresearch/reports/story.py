@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from pytest_autoresearch.checkout import own_paths
-from pytest_autoresearch.ledger import LedgerDamaged, Record, parse
+from pytest_autoresearch.ledger import LedgerDamaged, Record, number_of, parse
 from pytest_autoresearch.lock import holder
 from pytest_autoresearch.place import Place, find_place
 from pytest_autoresearch.problem import Problem, load_problem
@@ -144,7 +145,7 @@ class Story:
     def events(self) -> Iterator[Run | Entry | Nothing]:
         """The same with the runs that made them and the iterations that made none, in order."""
         self.progress = progress = Progress()
-        pending, run_id = _Pending(), ""
+        pending, run_id = defaultdict[int, _Pending](_Pending), ""
         for number, (kind, line) in enumerate(self._ledger.lines(), start=1):
             event: Run | Entry | Nothing | None = None
             try:
@@ -153,14 +154,14 @@ class Story:
                 if kind in ("run", "noop", "uncoded"):
                     event = _event(kind, parse(line))
                 elif kind in ("idea", "call", "left"):
-                    pending.take(kind, parse(line))
+                    pending[number_of(line)].take(kind, parse(line))
             except (KeyError, TypeError, ValueError):
                 raise LedgerDamaged(self._ledger.damage(number)) from None
             if isinstance(event, Run):
                 run_id = event.run_id
             elif kind == "result" and progress.last is not None:
-                event = _entry(progress.last, before, progress.incumbent, pending, run_id)
-                pending = _Pending()
+                told = pending.pop(progress.last.number, _Pending())
+                event = _entry(progress.last, before, progress.incumbent, told, run_id)
             if event is not None:
                 yield event
 
@@ -184,9 +185,9 @@ def _entry(
         return one.metric if one is not None and one.contract == done.contract else None
 
     return Entry(
-        experiment=replace(done, idea=pending.idea if done.number else None),
+        experiment=replace(done, idea=pending.idea),
         run_id=run_id,
-        beaten=metric(before),
+        beaten=metric(before) if done.beaten is None else done.beaten,
         best=metric(after),
         calls=tuple(pending.calls),
         left=tuple(pending.left),

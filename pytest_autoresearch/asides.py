@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,13 +13,19 @@ from pytest_autoresearch.workspace import OWN, Workspace
 
 KEPT = 20
 _LARGE = 1 << 20
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def new_aside(workspace: Workspace, whose: str, *, slim: bool = False) -> Path:
     """A new directory; of `whose`, the oldest of twenty gives way.
 
-    With `slim`, what would fill a disk goes from the one before: its files of more than a mebibyte.
+    With `slim`, what would fill a disk goes from the one before: its files of more than a mebibyte. For any thread.
     """
+    with _ONE_AT_A_TIME:
+        return _new_aside(workspace, whose, slim=slim)
+
+
+def _new_aside(workspace: Workspace, whose: str, *, slim: bool) -> Path:
     aside = _own_directory(workspace) / "aside"
     _make_real(aside)
     names = (path.name.removesuffix(f"-{whose}") for path in aside.glob(f"*-{whose}"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pytest_autoresearch.coders.base import ContractBroken
 from pytest_autoresearch.edits import EditError
 from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement
@@ -23,7 +25,6 @@ class Attempt:
         incumbent = self._session.progress.incumbent
         assert incumbent is not None
         self._incumbent = incumbent
-        self.number = self._session.progress.next_number
         self.idea: Idea | None = None
         self.candidate: Candidate | None = None
 
@@ -54,17 +55,17 @@ class Attempt:
         """Whether a coder broke off, so that there is no experiment yet."""
         return self._session.coder_failed
 
-    def finish(self) -> Experiment | None:
-        """Measure, judge and record; None if nothing came of the idea, so that there is no experiment."""
+    def finish(self) -> list[Experiment]:
+        """Measure, judge and record; empty if nothing came of the idea, so that there is no experiment."""
         assert self.idea is not None
         if self.candidate is None and not self.misfit:
-            return None
+            return []
         measured = self._measure()
         verdict = self._parts.judge(measured, self._incumbent)
-        return self._session.record(self.idea, self.candidate, measured, verdict)
+        return [self._session.record(self.idea, self.candidate, measured, verdict)]
 
     def _measure(self) -> Measurement:
         if self.candidate is None:
             return Measurement(None, failure=self.misfit)
         self._research.models.release(left_behind=self._goes_on)
-        return self._session.measure(self.candidate, self._parts.measure)
+        return self._session.measure(replace(self.candidate, seat=0), self._parts.measure)

@@ -25,7 +25,7 @@ def pytest_autoresearch_apply(research: Research, idea: Idea, source: bytes) -> 
 @pytest.hookimpl(trylast=True)
 def pytest_autoresearch_measure(research: Research, candidate: Candidate) -> Measurement:
     """Run the runner, and the evaluator if there is one."""
-    return research.opened.runner.measure(candidate)
+    return research.measure(candidate)
 
 
 @pytest.hookimpl(trylast=True)

@@ -116,7 +116,8 @@ class Contract:
         """The data of a project, read once."""
         if project not in self._data:
             left_out = {".git", OWN, self._problem.mutable_file, *VIEWS, *self._problem.artifacts}
-            self._data[project] = Data(self._problem.fingerprint, project, left_out)
+            known = [data for other, data in self._data.items() if other != project]
+            self._data[project] = Data(self._problem.fingerprint, project, left_out, known=known)
         return self._data[project]
 
     def changed(self, directory: Path) -> list[str]:
@@ -196,14 +197,14 @@ class Pristine:
     def __init__(self, directory: Path, contract: Contract, links: dict[str, Path]) -> None:
         self.directory = directory
         self._contract = contract
-        self._links = links
+        self.links = links
 
     def restore(self) -> None:
         """Make the directory what it is to be, whatever has been done to it."""
         self.directory.mkdir(parents=True, exist_ok=True)
         for path in self._contract.changed(self.directory):
             self._contract.put_back(self.directory, path)
-        for path, target in self._links.items():
+        for path, target in self.links.items():
             link = self.directory / path
             if not link.is_symlink() or link.readlink() != target:
                 _make_directories(self.directory, link.parent)
@@ -212,7 +213,7 @@ class Pristine:
         self._remove_all_else()
 
     def _remove_all_else(self) -> None:
-        wanted = {self.directory / path for path in (*self._contract.files, *self._links)}
+        wanted = {self.directory / path for path in (*self._contract.files, *self.links)}
         parents = {parent for path in wanted for parent in path.parents}
         for top, directories, files in os.walk(self.directory):
             here = Path(top)

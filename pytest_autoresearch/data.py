@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pytest_autoresearch.errors import UserError
@@ -15,18 +15,27 @@ Signature = tuple[int, int, int, int, int]
 class Data:
     """The files in `project` that match the patterns; each is read once, and again only where its state has changed.
 
-    What a run may leave is no data: what is below one of the paths in `left_out`, and compiled Python.
+    What a run may leave is no data: what is below one of the paths in `left_out`, and compiled Python. A file that one
+    of the `known` has too, as linked ones are, is not read again.
     """
 
-    def __init__(self, patterns: Sequence[str], project: Path, left_out: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        patterns: Sequence[str],
+        project: Path,
+        left_out: Collection[str] = (),
+        *,
+        known: Iterable[Data] = (),
+    ) -> None:
         self._patterns = patterns
         self._left_out = left_out
         self._project = project
         self._signatures: dict[str, Signature] = {}
         self.hashes: dict[str, str] = {}
         for path in self._files():
-            self._signatures[path] = signature_of((project / path).stat())
-            self.hashes[path] = hash_file(project / path)
+            self._signatures[path] = signature = signature_of((project / path).stat())
+            there = (other.hashes[path] for other in known if other._signatures.get(path) == signature)
+            self.hashes[path] = next(there, "") or hash_file(project / path)
 
     def changed(self) -> list[str]:
         """The files that are not as they were, or were not there, or are not there any more."""

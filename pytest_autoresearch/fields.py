@@ -18,7 +18,9 @@ ProviderName = Literal["ollama", "openrouter", "openai"]
 NoiseTest = Literal["pooled", "paired"]
 Sampler = Literal["tpe", "cmaes", "random"]
 AgentName = Literal["claude", "codex", "opencode", "editor"]
+EngineName = Literal["local", "ray"]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def _regex(pattern: str) -> str:
@@ -84,6 +86,12 @@ def _variable(name: str) -> str:
     return name
 
 
+def _resource(name: str) -> str:
+    if not _RESOURCE.fullmatch(name):
+        raise ValueError("expected a name of letters, digits, '.', '_' and '-', such as gpu0")
+    return name
+
+
 def _address(url: str) -> str:
     try:
         parts = urlsplit(url.strip())
@@ -133,4 +141,5 @@ Address = Annotated[Text, AfterValidator(_address)]
 Gain = Annotated[float | str, BeforeValidator(_gain)]
 Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
 Variable = Annotated[str, AfterValidator(_variable)]
+Resource = Annotated[str, AfterValidator(_resource)]
 CommandLine = Annotated[list[str], BeforeValidator(_command)]

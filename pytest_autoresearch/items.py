@@ -13,7 +13,7 @@ import pytest
 from pytest_autoresearch.attempt import Attempt
 from pytest_autoresearch.critics.base import Exhausted
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.fields import Sampler
+from pytest_autoresearch.fields import EngineName, Sampler
 from pytest_autoresearch.machine import refusal, refusals
 from pytest_autoresearch.memory import release_memory
 from pytest_autoresearch.preconditions import NAMES, Preconditions, Result
@@ -21,6 +21,7 @@ from pytest_autoresearch.records import Experiment
 from pytest_autoresearch.reports.properties import of_check, of_experiment, of_nothing
 from pytest_autoresearch.reports.story import Entry
 from pytest_autoresearch.research import Options, Parts, Research
+from pytest_autoresearch.round import Round, attempt_of
 
 if TYPE_CHECKING:
     from pytest_autoresearch.loop import Loop
@@ -59,6 +60,8 @@ class ProblemFile(pytest.File):
             coder=asked.coder,
             edit_timeout=asked.edit_timeout,
             report=asked.report,
+            candidates=asked.candidates,
+            engine=cast("EngineName | None", asked.engine),
         )
         file.research = Research(path.resolve(), options, loop.live.tick, loop.live.say)
         file.checks = Preconditions(file.research)
@@ -187,7 +190,7 @@ class Iteration(Item):
     """One experiment."""
 
     number: int
-    attempt: Attempt | None
+    attempt: Attempt | Round | None
     failure: Exception | None
 
     @classmethod
@@ -223,7 +226,7 @@ class Iteration(Item):
             except Exception as error:
                 self._failed(error)
                 raise
-        if done is None:
+        if not done:
             self._nothing()
             return
         self.file.fruitless = 0
@@ -257,10 +260,10 @@ class Iteration(Item):
     def _prepare(self) -> None:
         self._check()
         self.file.research.announce()
-        self.attempt = Attempt(self.file.research, self.file.parts())
+        self.attempt = attempt_of(self.file.research, self.file.parts())
         self.attempt.prepare()
 
-    def _finish(self) -> Experiment | None:
+    def _finish(self) -> list[Experiment]:
         assert self.attempt is not None
         return self.attempt.finish()
 

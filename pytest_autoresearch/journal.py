@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ class Journal:
         self.ledger = Ledger(path)
         self.progress = Progress()
         self.rows = Rows()
+        self._lock = threading.RLock()
         for number, (kind, line) in enumerate(self.ledger.open(), start=1):
             try:
                 self._take(kind, line)
@@ -24,8 +26,9 @@ class Journal:
                 raise LedgerDamaged(self.ledger.damage(number)) from None
 
     def write(self, kind: str, **fields: Any) -> None:
-        """Put a record on disk, then count it in."""
-        self._take(kind, self.ledger.append(kind, **fields))
+        """Put a record on disk, then count it in; for any thread."""
+        with self._lock:
+            self._take(kind, self.ledger.append(kind, **fields))
 
     def close(self) -> None:
         """Let go of the file."""

@@ -41,13 +41,22 @@ class Leftovers:
 
     What is new or changed after a later run is put aside, and is made what it was. `artifacts` and `views` are not
     touched: each run finds them anew. What somebody else does between two runs is taken over; it is not looked for
-    while we are `alone`. The reference is in the directory `place` and outlives a kill.
+    while we are `alone`. The reference is in the directory `place` and outlives a kill. Things are put aside in the
+    checkout of `aside_of`, if that is another one.
     """
 
     def __init__(
-        self, workspace: Workspace, place: Path, artifacts: Iterable[str], views: Iterable[str], *, alone: bool = False
+        self,
+        workspace: Workspace,
+        place: Path,
+        artifacts: Iterable[str],
+        views: Iterable[str],
+        *,
+        alone: bool = False,
+        aside_of: Workspace | None = None,
     ) -> None:
         self._workspace = workspace
+        self._aside_of = aside_of or workspace
         self._place = place
         self._alone = alone
         self._is_first = self._is_sure = False
@@ -106,7 +115,7 @@ class Leftovers:
             return None
         left = None
         if found := self._snapshot.differences():
-            aside = new_aside(self._workspace, "run", slim=True)
+            aside = new_aside(self._aside_of, "run", slim=True)
             for path in self._snapshot.undo(found, aside):
                 self._give_up(self._snapshot, path, aside)
             drop_if_empty(aside)

@@ -19,6 +19,7 @@ from pytest_autoresearch.machine import Refused, starting
 from pytest_autoresearch.preconditions import Result
 from pytest_autoresearch.records import Experiment
 from pytest_autoresearch.reports.junit import JunitView
+from pytest_autoresearch.reports.properties import best_of, of_candidates
 from pytest_autoresearch.settings import Settings
 from pytest_autoresearch.terminal import Summary, announcement, status_word
 
@@ -139,16 +140,22 @@ class Loop:
         self.live.erase()
         self._failed = self._failed or not result.holds
 
-    def recorded(self, item: Iteration, done: Experiment) -> None:
-        """Take notice of an experiment, and tell everybody who wants to know."""
-        item.user_properties.extend(item.properties(done))
+    def recorded(self, item: Iteration, made: list[Experiment]) -> None:
+        """Take notice of the experiments of an iteration, and tell everybody who wants to know."""
+        lower = item.file.research.session.problem.lower_is_better
+        item.user_properties.extend(item.properties(best_of(made, lower_is_better=lower)))
+        item.user_properties.extend(of_candidates(made))
+        for done in made:
+            self._tell(item, done)
+
+    def _tell(self, item: Iteration, done: Experiment) -> None:
         self._summary.add(item.file.nodeid, done)
         item.file.research.views.take(done)
         self._refresh_xml(item.file)
         try:
             item.ihook.pytest_autoresearch_experiment_recorded(research=item.file.research, experiment=done)
         except Exception as error:
-            warnings.warn(f"experiment {done.number} is on record, but a hook failed: {error!r}", stacklevel=1)
+            warnings.warn(f"experiment {done.label} is on record, but a hook failed: {error!r}", stacklevel=1)
 
     def _refresh_xml(self, file: ProblemFile) -> None:
         """Of a loop without end, keep the XML up to date that pytest writes when it has ended."""

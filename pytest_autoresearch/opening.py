@@ -17,6 +17,7 @@ import psutil
 from pytest_autoresearch import __version__, checkout
 from pytest_autoresearch.coders.fence import Fence
 from pytest_autoresearch.contract import Contract, Origin, Pristine
+from pytest_autoresearch.engines.gpus import shares
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import flush_way
 from pytest_autoresearch.git import Git
@@ -26,35 +27,37 @@ from pytest_autoresearch.journal import Journal
 from pytest_autoresearch.ledger import SCHEMA
 from pytest_autoresearch.leftovers import Leftovers
 from pytest_autoresearch.lock import SessionLock
+from pytest_autoresearch.logs import LOGS_KEPT, Logs
 from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.place import Place
 from pytest_autoresearch.problem import Problem, key_names, load_problem
 from pytest_autoresearch.processes import Supervisor, sweep
 from pytest_autoresearch.recovery import EDIT, recover
 from pytest_autoresearch.results import ResultsTable
-from pytest_autoresearch.runner import LOGS_KEPT, Runner, Tick
+from pytest_autoresearch.runner import Runner, RunnerParts, Tick
 from pytest_autoresearch.sandbox import Sandbox, Surroundings
 from pytest_autoresearch.session import Session
 from pytest_autoresearch.workspace import Workspace
 
 LEFTOVERS = "leftovers"
-_AS_THE_USERS = ("critic", "coder", "stop", "prices", "tracker")
+_AS_THE_USERS = ("critic", "coder", "stop", "prices", "tracker", "engine")
 _TEMPORARY = "autoresearch-check-"
 _OTHER_PROBLEM = (
-    "problem.yaml was changed after this session began; but for critic, coder, stop, prices and tracker, it goes on "
-    "with its own version. To use the new one, start another session with --autoresearch-tag"
+    "problem.yaml was changed after this session began; but for critic, coder, stop, prices, tracker and engine, it "
+    "goes on with its own version. To use the new one, start another session with --autoresearch-tag"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """A session and what measures in its checkout; `views` says where each view of it goes."""
+    """A session on its `ground`, and what measures there; `views` says where each view of it goes."""
 
     session: Session
     runner: Runner
     supervisor: Supervisor
     contract: Contract
     views: dict[str, Path]
+    ground: Ground
 
 
 def has_begun(place: Place) -> bool:
@@ -82,7 +85,7 @@ def open_session(place: Place, problem: Problem, tick: Tick, *, takes_edits: boo
         checkout.keep_out_of_git(place, problem)
         with checkout.worktrees_to_ourselves(place):
             path = _checkout(place, journal, locks)
-        ground = _Ground(place, path, place.branch, place.records, takes_edits, locks)
+        ground = Ground(place, path, place.branch, place.records, takes_edits, locks)
         yield _assemble(stack, ground, problem, journal, tick)
 
 
@@ -128,7 +131,7 @@ def _open_in(
     journal = Journal(directory / "ledger.jsonl")
     stack.callback(journal.close)
     journal.write("begin", **_beginning(place, start))
-    return _assemble(stack, _Ground(place, path, None, directory, False, locks), problem, journal, tick)
+    return _assemble(stack, Ground(place, path, None, directory, False, locks), problem, journal, tick)
 
 
 def _ref_locks(place: Place) -> GitLocks:
@@ -207,7 +210,7 @@ def _require_commits(place: Place, journal: Journal) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ground:
+class Ground:
     """Where a session stands: its checkout, its branch (None for one that is thrown away), its records."""
 
     place: Place
@@ -227,7 +230,7 @@ class _Ground:
         return self.checkout / self.place.inside
 
 
-def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journal, tick: Tick) -> OpenSession:
+def _assemble(stack: ExitStack, ground: Ground, users: Problem, journal: Journal, tick: Tick) -> OpenSession:
     """The session on its ground, made whole, with what measures in it; everything is closed by `stack`."""
     place, project = ground.place, ground.project
     _place_copies(ground.records / "copies", project)
@@ -275,7 +278,7 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
     pristine = Pristine(ground.records / "pristine", contract, linked)
     kept = (workspace.mutable, *views.values(), *(project / path for path in contract.files))
     around = Surroundings(ground.checkout, project, place.home, place.common, kept, tuple(linked.values()))
-    runner = Runner(
+    parts = RunnerParts(
         problem,
         workspace,
         contract,
@@ -284,14 +287,14 @@ def _assemble(stack: ExitStack, ground: _Ground, users: Problem, journal: Journa
         sandbox=Sandbox(problem.sandbox, around),
         second=SecondOpinion(problem, ground.records, session),
         leftovers=leftovers,
-        run_log=views["run.log"],
+        logs=Logs(workspace, views["run.log"], lambda: [done.commit for done in session.recent(LOGS_KEPT)]),
         started=session.process_started,
         strayed=session.strayed,
         tick=tick,
-        recent=lambda: [done.commit for done in session.recent(LOGS_KEPT)],
         secrets=Mask(os.environ, key_names(problem)).values,
+        variables=shares(1, problem.engine.gpus)[0],
     )
-    return OpenSession(session, runner, supervisor, contract, views)
+    return OpenSession(session, Runner(parts), supervisor, contract, views, ground)
 
 
 def _as_it_goes_on(own: Problem, users: Problem) -> Problem:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -18,14 +18,14 @@ from pytest_autoresearch.environment import runner_environment
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import replace_text
 from pytest_autoresearch.git import Git
+from pytest_autoresearch.logs import LOGS_KEPT
 from pytest_autoresearch.machine import refusals
 from pytest_autoresearch.opening import has_begun
 from pytest_autoresearch.place import find_repository
-from pytest_autoresearch.problem import ProblemError, unavailable
+from pytest_autoresearch.problem import ProblemError
 from pytest_autoresearch.processes import marked
 from pytest_autoresearch.records import Idea
 from pytest_autoresearch.research import Parts, Research
-from pytest_autoresearch.runner import LOGS_KEPT
 from pytest_autoresearch.sandbox import in_words
 from pytest_autoresearch.text import one_line
 
@@ -84,10 +84,13 @@ def tools_present(research: Research, parts: Parts) -> str:
 
 def problem_yaml(research: Research, parts: Parts) -> str:
     """The problem file is right, and selects nothing that this version lacks."""
-    problem = research.problem
-    if lacking := unavailable(problem):
+    problem, engine = research.problem, research.engine_section
+    if engine.kind != "local":
+        raise UserError(f"{research.problem_file.name}: engine: not available in this version; take it out")
+    if engine.candidates > 1 and research.waits_for_edits:
         raise UserError(
-            f"{research.problem_file.name}: {', '.join(lacking)}: not available in this version; take it out"
+            f"engine.candidates is {engine.candidates}, and edits by hand come one at a time; set it to 1, or have a "
+            "critic whose ideas carry edits, or a coder"
         )
     direction = "lower" if problem.lower_is_better else "higher"
     return f"{problem.metric_name}, {direction} is better, {problem.trust}, at most {problem.hard_timeout_s:g} s a run"
@@ -150,7 +153,8 @@ def critic_dry_run(research: Research, parts: Parts) -> str:
             idea = rehearse(session.brief())
         else:
             research.announce()
-            idea = session.propose(rehearse)
+            with session.working_on(session.seat()) if research.engine_section.candidates > 1 else nullcontext():
+                idea = session.propose(rehearse)
     except Exhausted as exhausted:
         raise NotApplicable(f"no idea left: {exhausted}") from None
     return f"{idea.critic}: {one_line(idea.hypothesis, _HYPOTHESIS)}"

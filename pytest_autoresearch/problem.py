@@ -25,6 +25,7 @@ from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.sections import (
     CoderSection,
     CriticSection,
+    EngineSection,
     NoiseSection,
     PriceSection,
     SandboxSection,
@@ -67,7 +68,7 @@ class Problem(Section):
     stop: StopSection = Field(default_factory=StopSection)
     sandbox: SandboxSection = Field(default_factory=lambda: SandboxSection(kind="none"))
     tracker: TrackerSection = Field(default_factory=lambda: TrackerSection(kind="none"))
-    engine: str | dict[str, Any] = "local"
+    engine: EngineSection = Field(default_factory=EngineSection)
     env: Annotated[list[str], BeforeValidator(listed)] = Field(default_factory=list)
     prices: dict[str, PriceSection] = Field(default_factory=dict)
 
@@ -142,14 +143,6 @@ def key_names(problem: Problem) -> tuple[str, ...]:
     """The variables that hold keys because the problem, or the server that it names, says so."""
     servers = (provider.key_env for provider in PROVIDERS.values())
     return tuple(filter(None, (problem.critic.api_key_env, *servers, *problem.coder.env)))
-
-
-def unavailable(problem: Problem) -> list[str]:
-    """The features that `problem` selects and this version lacks, by the key that selects them."""
-    selected = {
-        "engine": problem.engine not in ("local", {"kind": "local"}),
-    }
-    return [key for key, chosen in selected.items() if chosen]
 
 
 def _text(path: Path) -> str:

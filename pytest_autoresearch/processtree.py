@@ -116,11 +116,20 @@ def _leftovers(marker: str, identities: tuple[Identity, ...], known: Mapping[int
     """The pids to end, with their ticks: what `sweep` is asked for and what descends from it or from `known`."""
     processes = table()
     spared = _lineage(processes, os.getpid())
-    roots = {pid for pid in processes if _marker(pid) == marker}
-    roots |= {one.pid for one in identities if identify(one.pid) == one and _marker(one.pid) in (None, marker)}
+    roots = {pid for pid in processes if _is_of(marker, _marker(pid))}
+    roots |= {one.pid for one in identities if identify(one.pid) == one and _may_be_of(marker, _marker(one.pid))}
     roots |= {pid for pid, ticks in known.items() if pid in processes and processes[pid].ticks == ticks}
     roots -= spared
     return {pid: processes[pid].ticks for pid in roots | descendants(processes, roots) if pid in processes}
+
+
+def _is_of(marker: str, found: str | None) -> bool:
+    """Whether what a process is known by is `marker`, or that of a part of what has it."""
+    return found is not None and (found == marker or found.startswith(f"{marker}."))
+
+
+def _may_be_of(marker: str, found: str | None) -> bool:
+    return found is None or _is_of(marker, found)
 
 
 def _lineage(processes: Table, pid: int) -> set[int]:

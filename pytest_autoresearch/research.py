@@ -31,8 +31,11 @@ from pytest_autoresearch.critics.samplers import SamplerName
 from pytest_autoresearch.critics.tuner import Tuner
 from pytest_autoresearch.desk import SessionDesk
 from pytest_autoresearch.edits import apply_idea
+from pytest_autoresearch.engines.base import Engine
+from pytest_autoresearch.engines.exclusive import Exclusive
+from pytest_autoresearch.engines.local import LocalEngine
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.fields import ProviderName, Sampler
+from pytest_autoresearch.fields import EngineName, ProviderName, Sampler
 from pytest_autoresearch.files import replace_text
 from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.models import Models, prices_of
@@ -42,8 +45,8 @@ from pytest_autoresearch.problem import Problem, key_names, load_problem
 from pytest_autoresearch.records import BY_HAND, Candidate, Experiment, Idea, Measurement, Verdict
 from pytest_autoresearch.reports.story import Story
 from pytest_autoresearch.reports.views import Views
-from pytest_autoresearch.runner import Tick
-from pytest_autoresearch.sections import CoderSection
+from pytest_autoresearch.runner import Stage, Tick
+from pytest_autoresearch.sections import CoderSection, EngineSection
 from pytest_autoresearch.session import Session
 from pytest_autoresearch.trackers.follower import Follower
 
@@ -72,6 +75,8 @@ class Options:
     coder: str | None = None
     edit_timeout: float | None = None
     report: Path | None = None
+    candidates: int | None = None
+    engine: EngineName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class Research:
         self.problem_file = problem_file
         self.options = options
         self.run_id = uuid.uuid4().hex[:12]
-        self._tick = tick
+        self.tick = tick
         self._say = say
         self._stack = ExitStack()
         self._announced = False
@@ -212,15 +217,15 @@ class Research:
     def site(self) -> Site:
         """Where the coder works."""
         opened = self.opened
-        return Site(opened.session, self.place, opened.contract, opened.supervisor, self._tick, self._say)
+        return Site(opened.session, self.place, opened.contract, opened.supervisor, self.tick, self._say)
 
     @cached_property
     def opened(self) -> OpenSession:
         """The open session; one that is thrown away for a plain run on a problem that has none."""
         if self.options.loop or has_begun(self.place):
-            made = open_session(self.place, self.problem, self._tick, takes_edits=self.waits_for_edits)
+            made = open_session(self.place, self.problem, self.tick, takes_edits=self.waits_for_edits)
         else:
-            made = open_temporary(self.place, self.problem, self._tick)
+            made = open_temporary(self.place, self.problem, self.tick)
         return self._stack.enter_context(made)
 
     @property
@@ -271,10 +276,47 @@ class Research:
         follower = Follower(self.place, self.problem_file, self._warn)
         return None if self.problem.tracker.kind == "none" else self._stack.enter_context(closing(follower))
 
+    @cached_property
+    def engine_section(self) -> EngineSection:
+        """`engine:` of the problem, with what the user asked for."""
+        asked = {"candidates": self.options.candidates, "kind": self.options.engine}
+        chosen: dict[str, object] = {name: value for name, value in asked.items() if value is not None}
+        if self.options.by_hand:
+            chosen["candidates"] = 1
+        return self.problem.engine.model_copy(update=chosen)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Where several candidates are measured at once; UserError if it cannot have what that takes."""
+        made = LocalEngine(self.place, self.opened, self.engine_section)
+        return self._stack.enter_context(closing(made))
+
+    @cached_property
+    def exclusive(self) -> Exclusive:
+        """What no other session of this machine uses while this one measures."""
+
+        def waiting(name: str, elapsed: float) -> None:
+            self.tick(Stage(f"waiting for {name}", self.session.number, None, None), elapsed)
+
+        return Exclusive(self.engine_section.exclusive, waiting)
+
+    def measure(self, candidate: Candidate) -> Measurement:
+        """Run a candidate: one of several in a checkout of its own, another one in the session's."""
+        if candidate.seat:
+            return self.engine.measure(candidate)
+        with self.exclusive.held():
+            return self.opened.runner.measure(candidate)
+
     def expire(self) -> None:
-        """End what runs now; called from another thread when an item's time is over."""
-        if self.is_open:
-            self.opened.supervisor.expire()
+        """End what runs now; called from another thread when an item's time is over.
+
+        Where another session was waited for, that time says nothing; each process has a deadline of its own.
+        """
+        if not self.is_open or self.exclusive.waited:
+            return
+        self.opened.supervisor.expire()
+        if "engine" in self.__dict__:
+            self.engine.expire()
 
     def close(self) -> None:
         """Close the session, if it was opened, with every view of it fresh."""

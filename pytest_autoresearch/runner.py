@@ -8,9 +8,9 @@ import os
 import re
 import signal
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,13 +20,13 @@ from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import remove
 from pytest_autoresearch.holdout import SecondOpinion
 from pytest_autoresearch.leftovers import Left, Leftovers
+from pytest_autoresearch.logs import Logs
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processes import Command, Identity, Outcome, Supervisor
 from pytest_autoresearch.records import Candidate, Measurement
 from pytest_autoresearch.sandbox import Sandbox
 from pytest_autoresearch.workspace import Workspace
 
-LOGS_KEPT = 20
 _BLOCK = 1 << 20
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
@@ -39,6 +39,7 @@ class Stage:
     number: int
     budget_s: float | None
     timeout_s: float | None
+    unit: str = "experiment"
 
 
 Tick = Callable[[Stage, float], None]
@@ -46,47 +47,43 @@ Started = Callable[[str, int, Identity], None]
 Strayed = Callable[[int, Left], None]
 
 
-class Runner:
-    """Measures candidates in the session's checkout.
+@dataclass(frozen=True, slots=True)
+class RunnerParts:
+    """What measuring takes.
 
     `started` is told of each process before it runs, `strayed` of what was in the checkout before or after a run and
-    had no place there; `tick` is called about once a second while one runs. `recent` gives the commits of the last
-    experiments, the youngest last. `secrets` are texts that no log may hold.
+    had no place there; `tick` is called about once a second while one runs. `secrets` are texts that no log may hold,
+    `variables` what the processes see besides what is theirs anyway.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        workspace: Workspace,
-        contract: Contract,
-        pristine: Pristine,
-        supervisor: Supervisor,
-        *,
-        sandbox: Sandbox,
-        second: SecondOpinion,
-        leftovers: Leftovers,
-        run_log: Path,
-        started: Started,
-        strayed: Strayed,
-        tick: Tick,
-        recent: Callable[[], Iterable[str]],
-        secrets: tuple[str, ...] = (),
-    ) -> None:
-        self._problem = problem
-        self._workspace = workspace
-        self._contract = contract
-        self._pristine = pristine
-        self._sandbox = sandbox
-        self._second = second
-        self._leftovers = leftovers
-        self._supervisor = supervisor
-        self._run_log = run_log
-        self._started = started
-        self._strayed = strayed
-        self._tick = tick
-        self._recent = recent
-        self._secrets = secrets
-        self._source = "evaluator" if problem.evaluator else "runner"
+    problem: Problem
+    workspace: Workspace
+    contract: Contract
+    pristine: Pristine
+    supervisor: Supervisor
+    sandbox: Sandbox
+    second: SecondOpinion
+    leftovers: Leftovers
+    logs: Logs
+    started: Started
+    strayed: Strayed
+    tick: Tick
+    secrets: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+class Runner:
+    """Measures candidates in one checkout."""
+
+    def __init__(self, parts: RunnerParts) -> None:
+        self.parts = parts
+        self._problem = parts.problem
+        self._project = parts.workspace.project
+        self._contract = parts.contract
+        self._pristine = parts.pristine
+        self._second = parts.second
+        self._leftovers = parts.leftovers
+        self._source = "evaluator" if parts.problem.evaluator else "runner"
 
     def measure(self, candidate: Candidate) -> Measurement:
         """Run what is in the checkout, which is to be `candidate`, and say what came of it.
@@ -95,9 +92,9 @@ class Runner:
         """
         self._require_data()
         self._tell(candidate.number, self._leftovers.before_run())
-        logs = self._logs(candidate)
+        logs = self.parts.logs.of(candidate)
         self._remove_artifacts()
-        outcome = self._run("runner", self._problem.runner, candidate.number, self._workspace.project, logs)
+        outcome = self._run("runner", self._problem.runner, candidate.number, self._project, logs)
         measured = self._judge_runner(outcome, candidate.number)
         if measured.failure or not self._problem.evaluator:
             return measured
@@ -105,7 +102,7 @@ class Runner:
             return Measurement(
                 None, seconds=outcome.seconds, exit=outcome.exit, failure=failure, log_tail=outcome.tail
             )
-        log = self._workspace.own_directory("logs") / logs.with_suffix(".evaluator.log").name
+        log = self.parts.logs.of_evaluator(logs)
         evaluated = self._run("evaluator", self._problem.evaluator, candidate.number, self._pristine.directory, log)
         measured = self._read(evaluated, "evaluator")
         if measured.metric is not None and candidate.blob and self._second.wanted(candidate, measured.metric):
@@ -125,7 +122,7 @@ class Runner:
 
     def _judge_runner(self, outcome: Outcome, number: int) -> Measurement:
         measured = self._read(outcome, "runner") if self._source == "runner" else self._exit_of(outcome, "runner")
-        project, contract, data = self._workspace.project, self._contract, self._contract.data(self._workspace.project)
+        project, contract, data = self._project, self._contract, self._contract.data(self._project)
         pinned, changed = {path: contract.found(project, path) for path in contract.changed(project)}, data.changed()
         self._tell(number, self._leftovers.after_run(broken=bool(pinned or changed)))
         if not pinned and not changed:
@@ -140,12 +137,12 @@ class Runner:
 
     def _tell(self, number: int, left: Left | None) -> None:
         if left:
-            self._strayed(number, left)
+            self.parts.strayed(number, left)
 
     def _require_data(self) -> None:
         """UserError if the data are not what the session's numbers rest on any more."""
-        if changed := self._contract.data(self._workspace.project).changed():
-            named, project = ", ".join(changed[:5]), self._workspace.project
+        if changed := self._contract.data(self._project).changed():
+            named, project = ", ".join(changed[:5]), self._project
             raise UserError(
                 f"fingerprint: {named} in {project} changed since this run began. Put it back as it was; or, if it is "
                 "to be so, run again: the best experiment is measured anew"
@@ -180,48 +177,41 @@ class Runner:
     def _run(self, what: str, command: str, number: int, directory: Path, log: Path) -> Outcome:
         remove(log)  # a candidate may have laid out anything there
         stage = Stage(what, number, self._problem.time_budget_s, self._problem.hard_timeout_s)
-        critics = filter(None, [self._problem.critic.api_key_env])
         argv = ("bash", "-c", command)
-        outcome = self._supervisor.run(
+        outcome = self.parts.supervisor.run(
             Command(
-                argv=self._sandbox.command(argv, directory) if what == "runner" else argv,
+                argv=self.parts.sandbox.command(argv, directory) if what == "runner" else argv,
                 cwd=directory,
-                env=runner_environment(os.environ, self._problem.env, critics)
-                if what == "runner"
-                else evaluator_environment(os.environ, self._problem.env),
+                env=self._environment(what),
                 log=log,
                 timeout_s=self._problem.hard_timeout_s,
                 patterns=self._problem.patterns if what in (self._source, "holdout") else {},
-                secrets=self._secrets,
+                secrets=self.parts.secrets,
             ),
-            lambda identity: self._started(what, number, identity),
-            lambda elapsed: self._tick(stage, elapsed),
+            lambda identity: self.parts.started(what, number, identity),
+            lambda elapsed: self.parts.tick(stage, elapsed),
         )
         if outcome.error:
             raise UserError(f"the {what} could not be started: {outcome.error}; mend that and run again")
         return outcome
 
-    def _logs(self, candidate: Candidate) -> Path:
-        """Where this run's log goes; `run.log` beside the problem always names the last one."""
-        directory = self._workspace.own_directory("logs")
-        rotate(directory, self._recent)
-        log = directory / f"run-{candidate.commit[:7]}.log"
-        fresh = self._run_log.with_name(f"{self._run_log.name}.new")
-        remove(fresh)
-        fresh.symlink_to(os.path.relpath(log, fresh.parent))
-        fresh.replace(self._run_log)
-        return log
+    def _environment(self, what: str) -> dict[str, str]:
+        given_back = self._problem.env
+        if what != "runner":
+            return {**evaluator_environment(os.environ, given_back), **self.parts.variables}
+        critics = filter(None, [self._problem.critic.api_key_env])
+        return {**runner_environment(os.environ, given_back, critics), **self.parts.variables}
 
     def _remove_artifacts(self) -> None:
         """An artifact of the run before must never be taken for this one's."""
         for name in self._problem.artifacts:
-            remove(self._workspace.project / name)
+            remove(self._project / name)
 
     def _hand_over(self) -> str:
         """Copy the artifacts to where the evaluator runs; why not, if that cannot be."""
         self._pristine.restore()
         for name in self._problem.artifacts:
-            if failure := _copy_regular(self._workspace.project / name, self._pristine.directory / name):
+            if failure := _copy_regular(self._project / name, self._pristine.directory / name):
                 return f"artifact {name}: {failure}"
         return ""
 
@@ -232,21 +222,6 @@ def parse_metric(text: str) -> tuple[float | None, str]:
     if math.isfinite(value):
         return value, ""
     return None, f"the metric {text.strip()[:40]!r} is not a finite number"
-
-
-def rotate(directory: Path, recent: Callable[[], Iterable[str]]) -> None:
-    """Leave the youngest LOGS_KEPT - 1 runs' logs, so that the next one makes LOGS_KEPT.
-
-    The order is that of the commits that `recent` gives: times would have it wrong after a clock was set back.
-    """
-    runs = [log for log in directory.glob("run-*.log") if not log.name.endswith(".evaluator.log")]
-    if len(runs) < LOGS_KEPT:
-        return
-    place = {f"run-{commit[:7]}.log": number for number, commit in enumerate(recent(), start=1)}
-    runs.sort(key=lambda log: (place.get(log.name, 0), log.lstat().st_mtime_ns))
-    for old in runs[: 1 - LOGS_KEPT]:
-        old.unlink(missing_ok=True)
-        old.with_suffix(".evaluator.log").unlink(missing_ok=True)
 
 
 def _failure(outcome: Outcome, what: str, timeout_s: float) -> tuple[str, bool]:

@@ -12,11 +12,13 @@ from pytest_autoresearch.fields import (
     Address,
     AgentName,
     CommandLine,
+    EngineName,
     Gain,
     Inside,
     NoiseTest,
     Provider,
     ProviderName,
+    Resource,
     Sampler,
     Seconds,
     Text,
@@ -54,6 +56,44 @@ class CriticSection(Section):
     llm_share: float = Field(default=0.3, ge=0, le=1)
     sampler: Sampler | None = None
     ideas: Inside = "ideas.yaml"
+
+
+class EngineSection(Section):
+    """`engine:` — where the candidates of an iteration are measured, and how many there are."""
+
+    kind: EngineName = "local"
+    candidates: int = Field(default=1, ge=1)
+    workers: int | None = Field(default=None, ge=1)
+    resources: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    address: Text | None = None
+    exclusive: Annotated[list[Resource], BeforeValidator(listed)] = Field(default_factory=list)
+    concurrent_baseline: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_alone(cls, data: object) -> object:
+        return {"kind": data} if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _fits(self) -> EngineSection:
+        unknown = self.resources.keys() - {"num_gpus"} if self.kind == "local" else set()
+        if unknown:
+            raise ValueError(f"resources: {', '.join(sorted(unknown))} is for `kind: ray`; here there is num_gpus")
+        if self.kind == "local" and not self.resources.get("num_gpus", 0.0).is_integer():
+            raise ValueError("resources.num_gpus should be a whole number, as a process gets whole GPUs")
+        if self.kind == "local" and self.address is not None:
+            raise ValueError("address is for `kind: ray`")
+        return self
+
+    @property
+    def at_once(self) -> int:
+        """How many runs of an iteration could go on at a time."""
+        return self.candidates + self.concurrent_baseline
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs each of them gets on this machine."""
+        return int(self.resources.get("num_gpus", 0)) if self.kind == "local" else 0
 
 
 class CoderSection(Section):

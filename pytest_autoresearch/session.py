@@ -96,6 +96,10 @@ class Session:
         finally:
             self._seat = None
 
+    def seat(self) -> Seat:
+        """The first of an iteration that is going to make several experiments."""
+        return Seat(self.progress.next_number, self.progress.iteration + 1, 1)
+
     def siblings(self) -> Iterator[Idea]:
         """The ideas that wait for their results together with the one that is sought."""
         for number in self.progress.pending:
@@ -136,7 +140,7 @@ class Session:
         number = incumbent.number if incumbent else 0
         self._keep_edit_safe()
         self.workspace.restore()
-        candidate = self._standing(number)
+        candidate = self.standing(number)
         trial = self._trial(measure, self.progress.next_number)
         measurement = self._run(candidate, measure) if trial is None else trial.baseline(candidate)
         if measurement.metric is None:
@@ -227,9 +231,9 @@ class Session:
 
         EditError or ContractBroken if it cannot be made. An idea that a coder broke off with is kept, and tried again.
         """
-        pending = self.progress.candidate_of(self.number)
-        if pending and self.edit is None:
-            return self._again(pending, idea)
+        made = self.candidate(self.number) if self.edit is None else None
+        if made is not None:  # anew, if the branch has gone on since
+            return made if made.parent == self.workspace.tip else self._commit(idea, made.content, made.blob)
         self.coder_failed = False
         try:
             content = self._edited() if self.edit is not None else edit(idea, self.workspace.incumbent)
@@ -268,26 +272,30 @@ class Session:
         """
         trial, incumbent = self._trial(run, candidate.number), self.progress.incumbent
         assert trial is not None
-        standing = self._standing(incumbent.number if incumbent else 0)
+        standing = self.standing(incumbent.number if incumbent else 0)
         lower = self.problem.lower_is_better
         return trial.candidate(candidate, standing, best, lower=lower, earlier=earlier)
 
     def measured(self, candidate: Candidate) -> Measurement | None:
         """What is known of a candidate under this contract: measured for this very result, or for one before."""
+        return self.beside(candidate.number, FIRST) or self._measured_before(candidate.blob)
+
+    def beside(self, number: int, role: str) -> Measurement | None:
+        """What was measured in that role for a result that waits, under this contract."""
         for sample in self.progress.samples:
-            if (sample["number"], sample["role"], sample["contract"]) == (candidate.number, FIRST, self.fingerprint):
+            if (sample["number"], sample["role"], sample["contract"]) == (number, role, self.fingerprint):
                 return measurement_of(sample)
-        return self._measured_before(candidate.blob)
+        return None
 
     def took(self, number: int, measured: Measurement, role: str = FIRST) -> Measurement:
         """Put on record what was measured for a result that waits for others."""
         write_sample(self._journal, number, self.fingerprint, role, _finite(measured))
         return _finite(measured)
 
-    def _standing(self, number: int) -> Candidate:
+    def standing(self, number: int, seat: int = 0) -> Candidate:
         """What the branch stands on, to be measured as experiment `number`."""
         workspace = self.workspace
-        return Candidate(number, workspace.tip, "", workspace.blob, workspace.incumbent)
+        return Candidate(number, workspace.tip, "", workspace.blob, workspace.incumbent, seat)
 
     def _trial(self, run: Measure, number: int) -> Trial | None:
         """What measures several times, where the problem says that there is noise."""
@@ -431,7 +439,7 @@ class Session:
             "duplicate_of": measured.duplicate_of,
             "log_tail": measured.log_tail[-_LOG_TAIL:] if verdict.status == "crash" else "",
         }
-        if iteration != candidate.number:
+        if seat or iteration != candidate.number:
             fields["iteration"] = iteration
         if seat:
             fields |= {"seat": seat, "beaten": beaten}
@@ -453,13 +461,14 @@ class Session:
             self._table.add(done)
         return replace(done, idea=idea)
 
-    def _again(self, applied: dict[str, Any], idea: Idea) -> Candidate:
-        """The candidate that was made before; anew, if the branch has gone on since."""
+    def candidate(self, number: int) -> Candidate | None:
+        """What was made of the idea for experiment `number`, if it got that far."""
+        applied = self.progress.candidate_of(number)
+        if applied is None:
+            return None
         content = self.workspace.git.output("cat-file", "--filters", f"{applied['commit']}:{self.workspace.path}")
-        if applied["parent"] != self.workspace.tip:
-            return self._commit(idea, content, applied["blob"])
-        _, seat = self.progress.place_of(applied["number"])
-        return Candidate(applied["number"], applied["commit"], applied["parent"], applied["blob"], content, seat)
+        _, seat = self.progress.place_of(number)
+        return Candidate(number, applied["commit"], applied["parent"], applied["blob"], content, seat)
 
     def _show(self, idea: Idea) -> None:
         text = json.dumps(idea.to_json(), indent=2, ensure_ascii=False)

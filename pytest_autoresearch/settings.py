@@ -14,6 +14,7 @@ import pytest
 
 FOREVER = "forever"
 SAMPLERS = ("tpe", "cmaes", "random")
+ENGINES = ("local", "ray")
 CODERS = ("claude", "codex", "opencode", "editor", "external")
 LONGEST_S = 10_000_000
 _SHARED = {
@@ -35,6 +36,11 @@ _SHARED = {
         "SECONDS",
         "how long an edit by hand is waited for (default: coder.wait_s; else without end, 60 s where CI is set)",
     ),
+    "candidates": (
+        "K",
+        "how many candidates an iteration makes, measured at once (default: what problem.yaml says)",
+    ),
+    "engine": ("NAME", "where they are measured: local or ray (default: what problem.yaml says)"),
     "ideas": ("FILE", "the ideas that the critic replay proposes (default: ideas.yaml beside problem.yaml)"),
     "report": ("FILE", "another place for report.html (default: beside problem.yaml in the session's checkout)"),
     "sampler": ("NAME", "how the critic tuner samples: tpe, cmaes or random (default: what problem.yaml says)"),
@@ -57,6 +63,8 @@ class Settings:
     coder: str | None
     edit_timeout: float | None
     report: Path | None
+    candidates: int | None
+    engine: str | None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -108,6 +116,8 @@ def read_settings(config: pytest.Config) -> Settings:
         coder=_one_of(CODERS, "coder", _shared(config, "coder")),
         report=Path(config.invocation_params.dir, report).resolve() if report else None,
         edit_timeout=_seconds("edit-timeout", _shared(config, "edit_timeout")),
+        candidates=_count("candidates", _shared(config, "candidates")),
+        engine=_one_of(ENGINES, "engine", _shared(config, "engine")),
     )
 
 
@@ -147,6 +157,14 @@ def _seconds(option: str, text: str | None) -> float | None:
     if seconds is not None and not 0 < seconds <= LONGEST_S:
         raise pytest.UsageError(f"--autoresearch-{option}={text}: expected a number of seconds above 0, such as 600")
     return seconds
+
+
+def _count(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise pytest.UsageError(f"--autoresearch-{option}={text}: expected a whole number of at least 1")
+    return int(text)
 
 
 def _iterations(text: str) -> str | int:

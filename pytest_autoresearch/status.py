@@ -15,7 +15,7 @@ from pytest_autoresearch.lock import holder
 from pytest_autoresearch.place import Place
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.progress import Progress, replay
-from pytest_autoresearch.records import Experiment
+from pytest_autoresearch.records import Experiment, label
 from pytest_autoresearch.text import number, one_line
 
 _LAST = 5
@@ -78,7 +78,7 @@ def standing_lines(place: Place, problem: Problem, standing: Standing, running: 
     yield from _keeps(progress, last)
     yield from _under_way(progress)
     for done in last:
-        yield f"{done.number:5} {done.status:8} {number(done.metric):>12}  {one_line(done.description, _DESCRIPTION)}"
+        yield f"{done.label:>5} {done.status:8} {number(done.metric):>12}  {one_line(done.description, _DESCRIPTION)}"
     if standing.heard:
         yield f"last record: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(standing.heard))}"
 
@@ -100,7 +100,7 @@ def _standing(problem: Problem, progress: Progress) -> Iterator[str]:
         f"{count} experiment{'' if count == 1 else 's'}: {progress.kept} kept, {counts['discard']} discarded, "
         f"{counts['crash']} crashed; {progress.since_keep} since the last keep"
     )
-    yield f"{problem.metric_name}: {baseline.metric:.6g} → {best.metric:.6g} (experiment {best.number})"
+    yield f"{problem.metric_name}: {baseline.metric:.6g} → {best.metric:.6g} (experiment {best.label})"
     if progress.spent.tokens:
         yield f"models: {progress.spent}"
 
@@ -110,11 +110,13 @@ def _keeps(progress: Progress, last: Iterable[Experiment]) -> Iterator[str]:
     for done in last:
         if done.status == "keep" and done.confirmation is not None:
             found = done.confirmation
-            yield f"experiment {done.number} kept: {progress.spread.effect(found)}, {found.in_words}"
+            yield f"experiment {done.label} kept: {progress.spread.effect(found)}, {found.in_words}"
 
 
 def _under_way(progress: Progress) -> Iterator[str]:
-    idea = progress.pending_idea
-    if idea is not None:
-        state = "applied" if progress.pending_candidate else "proposed"
-        yield f"under way: experiment {progress.next_number}, {state}: {one_line(idea.hypothesis, _DESCRIPTION)}"
+    for waiting in progress.pending:
+        idea = progress.idea_of(waiting)
+        if idea is not None:
+            state = "applied" if progress.candidate_of(waiting) else "proposed"
+            name = label(*progress.place_of(waiting))
+            yield f"under way: experiment {name}, {state}: {one_line(idea.hypothesis, _DESCRIPTION)}"

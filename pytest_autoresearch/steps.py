@@ -108,9 +108,10 @@ def run(bench: Bench, *, message: str | None = None) -> None:
     session.write("run", run_id=research.run_id, critic=BY_HAND, why="one step, by hand")
     attempt = Attempt(research, bench.parts)
     attempt.prepare()
-    done = attempt.finish()
-    if done is None:
+    finished = attempt.finish()
+    if not finished:
         raise UserError(f"no experiment: {attempt.why_nothing}")
+    (done,) = finished
     for line in _outcome(done):
         bench.tell(line)
     bench.research.views.take(done)

@@ -80,7 +80,7 @@ class Summary:
         self._counts[done.status] += 1
         lines = self._lines.setdefault(name, [])
         lines.append(
-            f"{done.number:5} {_SHOWN[done.status]:9} {number(done.metric):>12}  {done.description}\n{_why(done)}"
+            f"{done.label:>5} {_SHOWN[done.status]:9} {number(done.metric):>12}  {done.description}\n{_why(done)}"
         )
         del lines[:-_LISTED]
 

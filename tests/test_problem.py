@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.problem import Problem, ProblemError, load_problem, parse_problem, unavailable
+from pytest_autoresearch.problem import Problem, ProblemError, load_problem, parse_problem
 from pytest_autoresearch.yaml_source import Mistake, read_yaml
 
 MINIMAL = r"""objective: get the error down
@@ -142,7 +142,6 @@ def replaced(key: str, value: str) -> str:
 def test_a_file_of_v1_1_is_accepted_unchanged(project: Path, text: str) -> None:
     problem = parsed(project, text)
     assert problem.results_tsv_columns == list(problem.columns)
-    assert unavailable(problem) == []
 
 
 def test_the_keys_of_v1_1_mean_what_they_meant(project: Path) -> None:
@@ -209,7 +208,15 @@ EVERY_KEY: dict[str, Any] = {
     "noise": {"repeats": 2, "confirm": 3, "alpha": 0.1, "min_improvement": 0.5},
     "stop": {"target": 1.5, "patience": 2, "hours": 3.5, "tokens": 4, "usd": 5.5},
     "sandbox": {"kind": "bwrap", "network": True, "memory_gb": 1.5, "hide": ["x"], "show": ["y"]},
-    "engine": "ray",
+    "engine": {
+        "kind": "ray",
+        "candidates": 4,
+        "workers": 2,
+        "resources": {"num_gpus": 0.5, "big": 1},
+        "address": "auto",
+        "exclusive": ["gpu0"],
+        "concurrent_baseline": True,
+    },
     "env": ["NAME"],
 }
 
@@ -220,12 +227,6 @@ def test_every_key_is_read(project: Path) -> None:
     for key, expected in EVERY_KEY.items():
         found = {name: values[key][name] for name in expected} if isinstance(expected, dict) else values[key]
         assert found == expected, key
-
-
-def test_the_features_that_this_version_lacks_are_named_by_the_key_that_selects_them(project: Path) -> None:
-    everything = parsed(project, repr(EVERY_KEY).replace("True", "true").replace("False", "false"))
-    assert set(unavailable(everything)) == {"engine"}
-    assert unavailable(parsed(project, MINIMAL + "coder: {agent: codex}\nengine: local\nsandbox: none\n")) == []
 
 
 @pytest.mark.parametrize(("text", "value"), [("1e-3", 1e-3), ("1.5e+2", 150), (".5", 0.5), ("0x10", 16), ("7", 7)])
@@ -326,7 +327,13 @@ objective: twice
         ('coder: {command: "a \'b"}', "coder.command: not a command (No closing quotation)"),
         ("prices: {m: {input: -1, output: 1}}", "prices.m.input: should be greater than or equal to 0"),
         ("prices: {m: {in: 1}}", "prices.m.in: unknown key; expected one of input, output"),
-        ("engine: 5", "engine: should be a valid string"),
+        ("engine: 5", "engine: should be a valid dictionary"),
+        ("engine: dask", "engine: should be 'local' or 'ray' (got 'dask')"),
+        ("engine: {candidates: 0}", "engine.candidates: should be greater than or equal to 1"),
+        ("engine: {resources: {big: 1}}", "engine: resources: big is for `kind: ray`"),
+        ("engine: {resources: {num_gpus: 0.5}}", "engine: resources.num_gpus should be a whole number"),
+        ("engine: {address: auto}", "engine: address is for `kind: ray`"),
+        ("engine: {exclusive: [gpu 0]}", "engine.exclusive.0: expected a name of letters"),
     ],
 )
 def test_a_mistake_is_said_with_what_was_expected(project: Path, addition: str, said: str) -> None:

@@ -60,6 +60,7 @@ def idea_prompt(
         "best": [entry for entry in digest.best if entry not in recent],
         "nearest": [entry for entry in digest.nearest_misses if entry not in recent],
         "came_to_nothing": one_line(brief.came_to_nothing, _HYPOTHESIS + _REASON),
+        "siblings": [one_line(idea.hypothesis, _HYPOTHESIS) for idea in brief.siblings],
         "recent": [entry for entry in recent if entry.number],
         "sampler": sampler,
         "source": shown,

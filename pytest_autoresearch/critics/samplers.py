@@ -32,6 +32,9 @@ _LISTED = 6
 class Sampler(Protocol):
     """Draws combinations; lower costs are better."""
 
+    is_lied_to: bool
+    """Whether it has to be told something of a trial that is under way, so that it does not draw the same again."""
+
     def draw(self, space: Space, observations: Sequence[Observation], seed: int) -> Values:
         """One combination of the space; not always a new one."""
 
@@ -50,6 +53,8 @@ def sampler_named(name: SamplerName) -> Sampler:
 
 class Random:
     """Every combination is as likely as any other."""
+
+    is_lied_to = False
 
     def draw(self, space: Space, observations: Sequence[Observation], seed: int) -> Values:
         """One combination of the space."""
@@ -72,6 +77,8 @@ class Tpe:
     best; the first draws are random. A crash is told as a pruned trial: it counts among the rest, whatever the scale
     of the metric is (a failed trial would not count at all). Numbers are told as their positions between 0 and 1.
     """
+
+    is_lied_to = True
 
     def __init__(self) -> None:
         self._study: Any = None
@@ -151,6 +158,8 @@ class CmaEs:
     the best of the older ones. A generation without spread makes it begin again elsewhere with twice the population.
     Choices without an order are left to TPE, and so is a number that is alone.
     """
+
+    is_lied_to = False
 
     def __init__(self) -> None:
         self._tpe = Tpe()

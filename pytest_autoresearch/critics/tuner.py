@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pytest_autoresearch.critics.base import Brief, Exhausted
@@ -30,11 +31,12 @@ class View:
     space: Space
     here: Values
     observations: list[Observation]
+    siblings: tuple[Values, ...] = ()
 
     @property
     def tried(self) -> set[Values]:
-        """The combinations that are known."""
-        return {self.here, *(observation.values for observation in self.observations)}
+        """The combinations that are known, or are going to be."""
+        return {self.here, *self.siblings, *(observation.values for observation in self.observations)}
 
 
 class Tuner:
@@ -83,7 +85,9 @@ class Tuner:
         if space is None:
             raise Exhausted(_NOTHING)
         here = tuple(literal.value for literal in literals)
-        return View(literals, space, here, self._notes.observed(space, here, brief))
+        siblings = tuple(_values(brief.siblings, space))
+        observed = self._notes.observed(space, here, brief)
+        return View(literals, space, here, observed, siblings)
 
     def state(self, view: View) -> str:
         """What the sampler has made of the observations, in words."""
@@ -95,7 +99,8 @@ class Tuner:
 
     def _drawn(self, view: View, brief: Brief) -> Draw:
         """A combination that neither the incumbent has nor an experiment had."""
-        space, here, observations, tried = view.space, view.here, view.observations, view.tried
+        space, here, tried = view.space, view.here, view.tried
+        observations = _with_lies(view) if self._sampler.is_lied_to else view.observations
         if space.size is not None and len(tried) >= space.size:
             raise Exhausted(f"every one of the {space.size} combinations has been tried")
         rejected: list[Values] = []
@@ -106,6 +111,24 @@ class Tuner:
             rejected.append(values)
         account = f"drawn uniformly at random, as {_DRAWS} draws of the sampler gave nothing new"
         return Draw(space, here, _new_at_random(space, tried, brief), rejected, observations, account)
+
+
+def _values(ideas: Iterable[Idea], space: Space) -> Iterator[Values]:
+    """The combinations that ideas of this space propose."""
+    for idea in ideas:
+        values = tuple(idea.parameters[name] for name in space.names if name in idea.parameters)
+        if idea.space == space.text and space.contains(values):
+            yield values
+
+
+def _with_lies(view: View) -> list[Observation]:
+    """What was observed, and of what is not measured yet that it is as bad as the worst: it keeps a sampler away.
+
+    D. Ginsbourger, R. Le Riche and L. Carraro, "Kriging is well-suited to parallelize optimization", 2010: the
+    constant liar.
+    """
+    worst = max((one.cost for one in view.observations if one.cost is not None), default=None)
+    return [*view.observations, *(Observation(values, worst) for values in view.siblings)]
 
 
 def _new_at_random(space: Space, tried: set[Values], brief: Brief) -> Values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ def of_experiment(entry: Entry, tag: str, problem: Problem, baseline: Experiment
     return [
         ("run_id", entry.run_id),
         ("tag", tag),
-        ("iteration", done.number),
+        ("iteration", done.iteration or done.number),
+        ("experiment", done.label),
         ("status", done.status),
         ("reason", done.reason),
         ("metric_name", problem.metric_name),
@@ -37,6 +39,29 @@ def of_experiment(entry: Entry, tag: str, problem: Problem, baseline: Experiment
         ("usd", done.usd),
         ("seconds", done.seconds),
         ("trust", problem.trust),
+    ]
+
+
+def best_of(made: Sequence[Experiment], *, lower_is_better: bool) -> Experiment:
+    """The experiment of an iteration that its test case is about: the kept one, else the best, else the first."""
+    sign = 1 if lower_is_better else -1
+    return min(
+        made, key=lambda one: (one.status != "keep", one.metric is None, sign * (one.metric or 0.0), one.number)
+    )
+
+
+def of_candidates(made: Sequence[Experiment]) -> Properties:
+    """What there is to say of each of several experiments; nothing where there is one."""
+    return [
+        (f"{one.label}.{what}", value)
+        for one in (made if len(made) > 1 else ())
+        for what, value in (
+            ("status", one.status),
+            ("reason", one.reason),
+            ("metric_value", _or_empty(one.metric)),
+            ("commit", one.commit),
+            ("hypothesis", one.idea.hypothesis if one.idea else ""),
+        )
     ]
 
 

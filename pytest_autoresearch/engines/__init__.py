@@ -1,0 +1,1 @@
+"""Where the candidates of an iteration are measured."""

@@ -1,0 +1,127 @@
+"""A checkout beside the session's in which one candidate of several is measured, and what measures there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+from pytest_autoresearch.checkout import VIEWS, worktrees_to_ourselves
+from pytest_autoresearch.contract import Pristine
+from pytest_autoresearch.files import first_free
+from pytest_autoresearch.git import Git
+from pytest_autoresearch.leftovers import Leftovers
+from pytest_autoresearch.opening import OpenSession
+from pytest_autoresearch.place import CHECKOUTS, Place
+from pytest_autoresearch.processes import Supervisor
+from pytest_autoresearch.records import Candidate, Measurement
+from pytest_autoresearch.runner import Runner
+from pytest_autoresearch.workspace import Workspace
+
+_SLOT = ".slot"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One worker of this machine."""
+
+    workspace: Workspace
+    runner: Runner
+    supervisor: Supervisor
+
+    def measure(self, candidate: Candidate) -> Measurement:
+        """Run a candidate here."""
+        self.workspace.write(candidate.content)
+        return self.runner.measure(candidate)
+
+
+@contextmanager
+def open_slots(place: Place, opened: OpenSession, variables: list[dict[str, str]]) -> Iterator[list[Slot]]:
+    """A slot for each of the `variables` that its runs see besides; their checkouts are gone afterwards."""
+    with ExitStack() as stack:
+        stack.callback(_remove, place, opened)
+        _remove(place, opened)
+        yield [_open(stack, place, opened, number, more) for number, more in enumerate(variables, start=1)]
+
+
+def _open(stack: ExitStack, place: Place, opened: OpenSession, number: int, variables: Mapping[str, str]) -> Slot:
+    session, ground = opened.session, opened.ground
+    home = session.workspace
+    workspace = _workspace(place, opened)
+    project, records = workspace.project, ground.records / "slots" / str(number)
+    shutil.rmtree(records, ignore_errors=True)
+    records.mkdir(parents=True)
+    supervisor = stack.enter_context(Supervisor(f"{session.mark}.{number}"))
+    leftovers = Leftovers(
+        workspace, records / "leftovers", session.problem.artifacts, VIEWS, alone=True, aside_of=home
+    )
+    leftovers.know(anew=False)
+    parts = opened.runner.parts
+    around = parts.sandbox.around
+    kept = tuple(workspace.checkout / path.relative_to(home.checkout) for path in around.kept)
+    sandbox = replace(parts.sandbox, around=replace(around, checkout=workspace.checkout, project=project, kept=kept))
+    pristine = Pristine(records / "pristine", opened.contract, parts.pristine.links)
+    own = replace(
+        parts,
+        workspace=workspace,
+        pristine=pristine,
+        supervisor=supervisor,
+        sandbox=sandbox,
+        leftovers=leftovers,
+        variables=variables,
+        tick=lambda stage, elapsed: None,
+    )
+    return Slot(workspace, Runner(own), supervisor)
+
+
+def _workspace(place: Place, opened: OpenSession) -> Workspace:
+    """A copy of the session's checkout, caches included, in a worktree of its own that is on no branch."""
+    home, problem = opened.session.workspace, opened.session.problem
+    with worktrees_to_ourselves(place):
+        path = first_free(home_slot(place, number) for number in count(1))
+        Git(place.home).output("worktree", "add", "--detach", "--no-checkout", str(path), home.tip)
+    _copy(home.checkout, path, home.project)
+    workspace = Workspace(path, str(place.inside), problem.mutable_file, None, place.ref, locks=home.locks)
+    workspace.git.output("read-tree", "HEAD")
+    workspace.stand_on(home.tip)
+    return workspace
+
+
+def home_slot(place: Place, number: int) -> Path:
+    """Where a slot's checkout may be: as deep as the session's own, so that relative links lead where they did."""
+    own = place.home / CHECKOUTS / f"{place.prefix.replace('/', '-')}-{place.tag}"
+    return own.with_name(f"{own.name}{_SLOT}{number}")
+
+
+def _copy(source: Path, target: Path, project: Path) -> None:
+    """Copy what a run finds in a checkout: neither git's link, nor what is ours, nor sockets and pipes."""
+
+    def left_out(directory: str, names: list[str]) -> set[str]:
+        here = Path(directory)
+        ours = {CHECKOUTS, ".git"} if here == source else {CHECKOUTS, *VIEWS} if here == project else set()
+        if here == source == project:
+            ours |= set(VIEWS)
+        return {name for name in names if name in ours or not _can_be_copied(here / name)}
+
+    shutil.copytree(source, target, symlinks=True, ignore=left_out, dirs_exist_ok=True)
+
+
+def _can_be_copied(path: Path) -> bool:
+    mode = os.lstat(path).st_mode
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+
+
+def _remove(place: Place, opened: OpenSession) -> None:
+    """Take away the slots of this session, those of a run that was killed included."""
+    beginning = home_slot(place, 0).name.removesuffix("0")
+    git = Git(place.home)
+    with worktrees_to_ourselves(place):
+        for path, branch in git.worktrees():
+            if path.parent == place.home / CHECKOUTS and path.name.startswith(beginning) and not branch:
+                git.ask("worktree", "remove", "--force", "--force", str(path))
+    shutil.rmtree(opened.ground.records / "slots", ignore_errors=True)

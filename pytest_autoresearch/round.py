@@ -1,0 +1,234 @@
+"""Several experiments of one iteration: proposed and applied in turn, measured at once, judged together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from pytest_autoresearch.attempt import Attempt
+from pytest_autoresearch.coders.base import ContractBroken
+from pytest_autoresearch.critics.base import Exhausted
+from pytest_autoresearch.edits import EditError
+from pytest_autoresearch.engines.together import together
+from pytest_autoresearch.judge import is_better
+from pytest_autoresearch.noise import looks_better
+from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Seat, Verdict, label
+from pytest_autoresearch.research import Parts, Research
+from pytest_autoresearch.runner import Stage
+
+BESIDE = "beside"
+_TRIES = 3
+_INTERRUPTED = Measurement(None, failure="its iteration was interrupted and is over", machine=True)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One of the experiments under way; without a candidate `misfit` says why none could be made of the idea."""
+
+    seat: Seat
+    idea: Idea
+    candidate: Candidate | None
+    misfit: str = ""
+    measured: Measurement | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def label(self) -> str:
+        return label(self.seat.iteration, self.seat.seat)
+
+    @property
+    def metric(self) -> float | None:
+        return self.measured.metric if self.measured else None
+
+
+class Round:
+    """The steps of an iteration that makes `count` experiments, with the parts that the hooks of a problem give.
+
+    All of them are judged against one incumbent; of those that pass the judge the best is kept. A round that was
+    interrupted goes on with the ideas that it had; one whose results are partly on record is only brought to its end.
+    `beaten` is the metric that all of them have to beat.
+    """
+
+    def __init__(self, research: Research, parts: Parts, count: int) -> None:
+        self._research = research
+        self._session = research.session
+        self._parts = parts
+        self._entries: list[_Entry] = []
+        self.is_put_off = False
+        progress = self._session.progress
+        assert progress.incumbent is not None
+        assert progress.incumbent.metric is not None
+        self._incumbent = progress.incumbent
+        self._first = progress.next_number
+        self._iteration, self._seat = progress.place_of(self._first) if progress.pending_idea else (0, 1)
+        self._iteration = self._iteration or progress.iteration + 1
+        waiting = [number for number in progress.pending if progress.place_of(number)[0] == self._iteration]
+        self._is_closing = progress.iteration == self._iteration
+        self._count = len(waiting) if self._is_closing else max(count, len(waiting))
+        self.beaten: float = progress.incumbent.metric
+        if self._is_closing and progress.last is not None and progress.last.beaten is not None:
+            self.beaten = progress.last.beaten
+
+    @property
+    def why_nothing(self) -> str:
+        """Why there is no experiment, if `finish` gave none."""
+        return self._session.why_nothing
+
+    def prepare(self) -> None:
+        """Get ideas and make candidates of them, none of them twice; Exhausted if there is no idea at all."""
+        while len(self._entries) < self._count:
+            count = len(self._entries)
+            seat = Seat(self._first + count, self._iteration, self._seat + count)
+            try:
+                entry = self._filled(seat)
+            except Exhausted:
+                if not self._entries:
+                    raise
+                return
+            if entry is None:
+                return
+            self._entries.append(entry)
+
+    def finish(self) -> list[Experiment]:
+        """Measure, judge and record them; empty if nothing came of any idea."""
+        if not self._entries:
+            return []
+        with self._research.exclusive.held():
+            self._measure()
+            self._judge()
+        return [self._record(entry) for entry in self._entries]
+
+    # --- ideas and candidates
+
+    def _filled(self, seat: Seat) -> _Entry | None:
+        """The experiment of a seat; None if three ideas in a row came to nothing."""
+        with self._session.working_on(seat):
+            for _ in range(_TRIES):
+                if (entry := self._tried(seat)) is not None:
+                    return entry
+        return None
+
+    def _tried(self, seat: Seat) -> _Entry | None:
+        idea = self._session.propose(self._parts.propose)
+        if self._is_closing:
+            return _Entry(seat, idea, self._session.candidate(seat.number))
+        try:
+            candidate = self._session.apply(idea, self._parts.apply)
+        except EditError as error:
+            return _Entry(seat, idea, None, f"edit: {error}")
+        except ContractBroken as broken:
+            return _Entry(seat, idea, None, f"contract: {broken}")
+        finally:
+            self._session.put_back()
+        if candidate is None:
+            return None
+        if twin := self._twin(candidate):
+            self._session.drop(f"the same file as {twin}")
+            return None
+        return _Entry(seat, idea, candidate)
+
+    def _twin(self, candidate: Candidate) -> str:
+        """Who has the same mutable file, here or, where that gives the same number each time, before; '' if nobody."""
+        for entry in self._entries:
+            if entry.candidate is not None and entry.candidate.blob == candidate.blob:
+                return f"experiment {entry.label}"
+        known = self._session.measured(candidate) if self._session.problem.noise is None else None
+        return "an earlier experiment" if known is not None and known.duplicate_of is not None else ""
+
+    # --- measuring
+
+    def _measure(self) -> None:
+        session, jobs = self._session, dict[str, Callable[[], Measurement]]()
+        numbers = {entry.label: entry.seat.number for entry in self._entries}
+        for entry in self._entries:
+            if entry.candidate is not None and not self._is_closing and session.measured(entry.candidate) is None:
+                jobs[entry.label] = partial(self._parts.measure, entry.candidate)
+        if jobs and self._research.engine_section.concurrent_baseline and session.beside(self._first, BESIDE) is None:
+            jobs[BESIDE] = partial(self._parts.measure, session.standing(self._first, len(self._entries) + 1))
+        if jobs:
+            self._research.models.release(left_behind=False)
+        for name, measured in together(jobs, tick=self._tick, stop=self._research.engine.expire) if jobs else ():
+            if name == BESIDE:
+                session.took(self._first, measured, BESIDE)
+            else:
+                session.took(numbers[name], measured)
+        self._look()
+
+    def _look(self) -> None:
+        """Take over what is on record by now."""
+        for entry in self._entries:
+            if entry.candidate is None:
+                entry.measured = Measurement(None, failure=entry.misfit or _INTERRUPTED.failure)
+            else:
+                entry.measured = self._session.measured(entry.candidate) or _INTERRUPTED
+        beside = self._session.beside(self._first, BESIDE)
+        if beside is not None and beside.metric is not None:
+            self.beaten = beside.metric
+
+    def _tick(self, elapsed: float) -> None:
+        problem, count = self._session.problem, len(self._entries)
+        what = f"{count} candidates" if count > 1 else "1 candidate"
+        stage = Stage(what, self._iteration, problem.time_budget_s, problem.hard_timeout_s, unit="iteration")
+        self._research.tick(stage, elapsed)
+
+    # --- judging
+
+    def _judge(self) -> None:
+        """Find the best that passes the judge; where there is noise, one after the other is measured again, alone."""
+        kept = self._kept_before()
+        for entry in self._by_metric():
+            assert entry.measured is not None
+            if kept and self._may_be_kept(entry):
+                entry.verdict = Verdict("discard", f"{self._change(entry)}, but {kept} of its iteration is kept")
+                continue
+            entry.measured = self._confirmed(entry)
+            entry.verdict = self._parts.judge(entry.measured, replace(self._incumbent, metric=self.beaten))
+            if entry.verdict.status == "keep" and kept:
+                entry.verdict = Verdict("discard", f"{kept} of its iteration is kept")
+            if entry.verdict.status == "keep":
+                kept = f"experiment {entry.label}"
+
+    def _kept_before(self) -> str:
+        """Which experiment of this round is on record as kept, '' for none."""
+        incumbent = self._incumbent
+        same = incumbent.seat and (incumbent.iteration or incumbent.number) == self._iteration
+        return f"experiment {incumbent.label}" if same else ""
+
+    def _by_metric(self) -> list[_Entry]:
+        """The best first, those without a metric last."""
+        sign = 1 if self._session.problem.lower_is_better else -1
+        return sorted(self._entries, key=lambda one: (one.metric is None, sign * (one.metric or 0.0), one.seat.number))
+
+    def _may_be_kept(self, entry: _Entry) -> bool:
+        problem, metric = self._session.problem, entry.metric
+        if metric is None:
+            return False
+        if problem.noise is not None:
+            return looks_better(problem.noise, metric, self.beaten, problem.lower_is_better)
+        return is_better(metric, self.beaten, problem.lower_is_better)
+
+    def _confirmed(self, entry: _Entry) -> Measurement:
+        """What the entry gave; measured again in turn with the incumbent, where the problem asks for that."""
+        assert entry.measured is not None
+        if self._session.problem.noise is None or entry.candidate is None or self._is_closing:
+            return entry.measured
+        earlier = sum(one.measured is not None and one.measured.confirmation is not None for one in self._entries)
+        return self._session.confirm(entry.candidate, self._parts.measure, self.beaten, earlier=earlier)
+
+    def _change(self, entry: _Entry) -> str:
+        metric = entry.metric
+        assert metric is not None
+        return f"{self.beaten:.6g} → {metric:.6g} ({metric - self.beaten:+.6g})"
+
+    def _record(self, entry: _Entry) -> Experiment:
+        assert entry.measured is not None
+        assert entry.verdict is not None
+        return self._session.record(entry.idea, entry.candidate, entry.measured, entry.verdict, self.beaten)
+
+
+def attempt_of(research: Research, parts: Parts) -> Attempt | Round:
+    """The next iteration: of one experiment, or of as many as the engine is to measure at once."""
+    count, progress = research.engine_section.candidates, research.session.progress
+    alone = progress.pending_idea is not None and progress.place_of(progress.next_number)[1] == 0
+    return Attempt(research, parts) if count == 1 or alone else Round(research, parts, count)

@@ -156,7 +156,7 @@ class Snapshot:
             known = self._marks.get(path)
             if known is not None and known[2:] == _state(found):
                 return known
-            mark = _mark_of(found, entry.path)
+            mark = _mark_of(found, f"{self._top}/{path}")
         except OSError:  # somebody else's, and gone by now
             return None
         return mark if self._includes(path, mark[0]) else None
@@ -265,13 +265,17 @@ def _given_back(git: Git) -> frozenset[str]:
     return frozenset(looked_at - {*git.listed("ls-files", "--modified", "-z")})
 
 
-def _entries(directory: str) -> list[os.DirEntry[str]]:
-    """What is in a directory; nothing where it is gone or is none."""
+def _entries(directory: str) -> Iterator[os.DirEntry[str]]:
+    """What is in a directory, each to be looked at by its name alone; nothing where it is gone or is none."""
     try:
-        with os.scandir(directory) as entries:
-            return list(entries)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
-        return []
+        return
+    try:
+        with os.scandir(descriptor) as entries:
+            yield from entries
+    finally:
+        os.close(descriptor)
 
 
 def _mark(path: Path) -> Mark:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 INTERRUPTED = "interrupted; it will be measured again at the next start"
 _RUNNING_US = re.compile(r"[/\\](_pytest|pluggy|contextlib|functools)([/\\]|\.py$)")
 _SPARE_S = 120.0
+_RUNS_OF_A_CHECK = 2
 _FRUITLESS = 3
 
 
@@ -90,14 +91,15 @@ class ProblemFile(pytest.File):
             ),
         )
 
-    def budget_s(self, runs: int) -> float:
-        """The outer clock over `runs` runs: each process has its own deadline, and this one is never first."""
+    def budget_s(self, *, iteration: bool) -> float:
+        """The outer clock over an item: each process has its own deadline, and this one is never first."""
         try:
-            problem = self.research.problem
+            problem, engine = self.research.problem, self.research.engine_section
         except UserError:
             return _SPARE_S
+        runs, each = (engine.waves, engine.candidates) if iteration else (_RUNS_OF_A_CHECK, 1)
         if problem.noise is not None:
-            runs *= problem.noise.most_runs
+            runs += max(each, runs) * problem.noise.most_runs
         processes = runs * (1 + bool(problem.evaluator) + bool(problem.holdout))
         return processes * problem.hard_timeout_s + _SPARE_S
 
@@ -126,11 +128,11 @@ class Item(pytest.Item):
     funcargs: dict[str, object]
 
     @classmethod
-    def _make(cls, file: ProblemFile, name: str, index: int, runs: int) -> Any:
+    def _make(cls, file: ProblemFile, name: str, index: int, *, iteration: bool) -> Any:
         # The id is given as a string: pytest 9.2 loses `--lf` and `--sw` for a name with brackets (pytest #15045).
         item = cls.from_parent(file, name=name, nodeid=f"{file.nodeid}::{name}")
         item.file, item.index, item.funcargs = file, index, {}
-        file.loop.set_budget(item, file.budget_s(runs))
+        file.loop.set_budget(item, file.budget_s(iteration=iteration))
         return item
 
     @property
@@ -169,7 +171,7 @@ class Precondition(Item):
     @classmethod
     def make(cls, file: ProblemFile, index: int, name: str) -> Precondition:
         """The item of check `name`."""
-        item: Precondition = cls._make(file, f"precondition[{name}]", index, runs=2)
+        item: Precondition = cls._make(file, f"precondition[{name}]", index, iteration=False)
         item.add_marker("precondition")
         item.check = name
         return item
@@ -196,7 +198,7 @@ class Iteration(Item):
     @classmethod
     def make(cls, file: ProblemFile, number: int) -> Iteration:
         """The `number`-th experiment of this run."""
-        item: Iteration = cls._make(file, f"iteration[{number}]", len(NAMES) + number, runs=1)
+        item: Iteration = cls._make(file, f"iteration[{number}]", len(NAMES) + number, iteration=True)
         item.add_marker("iteration")
         item.number, item.attempt, item.failure = number, None, None
         return item

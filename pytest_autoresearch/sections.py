@@ -91,6 +91,12 @@ class EngineSection(Section):
         return self.candidates + self.concurrent_baseline
 
     @property
+    def waves(self) -> int:
+        """After how many runs one after the other all of an iteration have been made, at the latest."""
+        workers = self.workers or (1 if self.resources else self.at_once)
+        return -(-self.at_once // workers)
+
+    @property
     def gpus(self) -> int:
         """How many GPUs each of them gets on this machine."""
         return int(self.resources.get("num_gpus", 0)) if self.kind == "local" else 0

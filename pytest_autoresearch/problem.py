@@ -46,7 +46,7 @@ class Problem(Section):
         description="A regular expression; group 1 of its **last** match in the output is the metric, a finite "
         "decimal number."
     )
-    lower_is_better: bool = Field(default=True, description="The direction.")
+    lower_is_better: bool = Field(default=True, description="Whether a smaller value is the better one.")
     time_budget_s: Seconds = Field(
         default=300,
         description="What a run is meant to take: for the progress bar, and for whoever writes the runner.",
@@ -70,18 +70,19 @@ class Problem(Section):
     )
     results_tsv_columns: list[Column] = Field(
         default_factory=list,
-        description="Five names, in this order.",
+        description="Five names for the columns of `results.tsv`, in this order.",
         json_schema_extra=in_words("`commit`, the metric's name, `resource`, `status`, `description`"),
     )
     resource_metric_regex: Regex | None = Field(
         default=None, description="A second number to record, which decides nothing."
     )
     resource_metric_transform: Literal["identity", "divide_by_1024", "divide_by_1000"] = Field(
-        default="identity", description="What is done to it: `identity`, `divide_by_1024` or `divide_by_1000`."
+        default="identity",
+        description="What is done to the second number: `identity`, `divide_by_1024` or `divide_by_1000`.",
     )
     also: dict[Column, Regex] = Field(
         default_factory=dict,
-        description="Further ones, `{NAME: REGEX}`: the raw metrics that a score is made of, for "
+        description="Further numbers to record, `{NAME: REGEX}`: the raw metrics that a score is made of, for "
         "[compare](compare.md#several-metrics).",
     )
     critic: CriticSection = Field(
@@ -98,7 +99,7 @@ class Problem(Section):
     state: StateSection = Field(
         default_factory=StateSection,
         description="[How often](#what-is-refreshed-and-how-often) the views for people are refreshed.",
-        json_schema_extra=in_words("every five experiments"),
+        json_schema_extra=in_words("each fifth experiment, or after five minutes"),
     )
     evaluator: Text | None = Field(
         default=None,
@@ -108,7 +109,7 @@ class Problem(Section):
     )
     artifacts: Annotated[list[Below], BeforeValidator(listed)] = Field(
         default_factory=list,
-        description="What the runner writes for it: deleted before each run; regular files only.",
+        description="What the runner writes for the evaluator: deleted before each run; regular files only.",
     )
     holdout: Text | None = Field(
         default=None,

@@ -137,9 +137,9 @@ class StateSection(Section):
 
     enabled: bool = Field(default=True, description="Whether `STATE.md` is written.")
     throttle_seconds: float = Field(
-        default=300, ge=0, description="The views are written again after so many seconds,"
+        default=300, ge=0, description="After so many seconds the next experiment has the views written again."
     )
-    rebuild_every_n_iter: int = Field(default=5, ge=1, description="and after each so many experiments.")
+    rebuild_every_n_iter: int = Field(default=5, ge=1, description="So does each so many-th experiment.")
 
 
 class NoiseSection(Section):
@@ -290,4 +290,6 @@ class StopSection(Section):
     tokens: int | None = Field(
         default=None, gt=0, description="What the models of the session may take; looked at before each call."
     )
-    usd: float | None = Field(default=None, gt=0, description="The same in US dollars.")
+    usd: float | None = Field(
+        default=None, gt=0, description="What they may cost in US dollars; looked at before each call."
+    )

@@ -67,15 +67,21 @@ def parser() -> argparse.ArgumentParser:
     )
     add_views(command)
     propose = command("propose", "ask the critic for the next idea", "It is written to next_idea.json.")
-    propose.add_argument("--dry-run", action="store_true", help="show an idea and do not make it the next one")
-    apply = command("apply", "have the coder make the edit of the idea")
-    apply.add_argument("--dry-run", action="store_true", help="print the exact command and run nothing")
+    propose.add_argument("--dry-run", action="store_true", help="show an idea without making it the next one")
+    apply = command("apply", "have the coder make the edit of the idea", "It stays in the file for run to measure.")
+    apply.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print what would be done, of an agent the exact command, and do nothing",
+    )
     run = command(
         "run",
         "measure the edit that is there, judge it and put it on record",
         "The first time the baseline is measured too.",
     )
-    run.add_argument("-m", "--message", metavar="TEXT", help="what was tried, in a line")
+    run.add_argument(
+        "-m", "--message", metavar="TEXT", help="what was tried, in a line; an edit of a proposed idea needs none"
+    )
     reset = command(
         "reset", "put the best experiment's file back and drop what is under way", "An edit is kept aside."
     )
@@ -97,7 +103,11 @@ def _add_init(command: argparse.ArgumentParser) -> None:
         "--example", metavar="NAME", help="a shipped example, or template for a start with everything explained"
     )
     command.add_argument(
-        "--target", type=Path, required=True, metavar="DIR", help="where; a directory that is not there yet, or empty"
+        "--target",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the directory to make; one that is there has to be empty",
     )
     command.add_argument("--tag", default="run1", metavar="NAME", help="name of the session (default: run1)")
     command.set_defaults(command=partial(_init, command))

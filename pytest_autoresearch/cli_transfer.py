@@ -16,7 +16,9 @@ def add_transfer(command: Command) -> None:
         "put a session into one file: branch, candidates and records",
         "It may be running; the file has what is on record by then.",
     )
-    export.add_argument("file", type=Path, metavar="FILE", help="where to; one that is a session's is replaced")
+    export.add_argument(
+        "file", type=Path, metavar="FILE", help="the file to write; what an earlier export wrote is replaced"
+    )
     add_session(export)
     export.set_defaults(command=_export)
     bring = command(
@@ -24,7 +26,7 @@ def add_transfer(command: Command) -> None:
         "make the session in a file one of this repository",
         "A session of that name that is there already goes forward to what the file has of it.",
     )
-    bring.add_argument("file", type=Path, metavar="FILE", help="what export wrote")
+    bring.add_argument("file", type=Path, metavar="FILE", help="the file that export wrote")
     add_problem(bring)
     bring.set_defaults(command=_import)
 
@@ -36,14 +38,16 @@ def _add_finalize(command: Command) -> None:
         "A commit for each keep that is still in the result, on top of what your checkout is on, and measured against "
         "that. The text of a pull request is printed. Your checkout is not touched.",
     )
-    finalize.add_argument("--squash", action="store_true", help="one commit for all")
-    finalize.add_argument("--name", metavar="BRANCH", help="the branch (default: the session's with -review)")
+    finalize.add_argument("--squash", action="store_true", help="make one commit of all keeps")
+    finalize.add_argument("--name", metavar="BRANCH", help="the branch to make (default: the session's with -review)")
     finalize.add_argument("--base", metavar="COMMIT", help="what it stands on (default: what your checkout is on)")
     finalize.add_argument(
         "--no-remeasure", dest="remeasure", action="store_false", help="do not measure the result against the base"
     )
     add_session(finalize)
-    finalize.add_argument("--output", type=Path, metavar="FILE", help="the text of the pull request, into a file")
+    finalize.add_argument(
+        "--output", type=Path, metavar="FILE", help="write the text of the pull request here instead"
+    )
     finalize.set_defaults(command=_finalize)
 
 

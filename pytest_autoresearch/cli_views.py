@@ -18,13 +18,13 @@ def add_views(command: Command) -> None:
     """Add them to the commands."""
     status = command("status", "say where a session stands", "It may be running.")
     status.set_defaults(command=_status)
-    watch = command("watch", "the same, live, until the session ends")
+    watch = command("watch", "show live where a session stands, until it ends")
     watch.add_argument("--every", type=_seconds, default=1.0, metavar="SECONDS", help="how often to look (default: 1)")
     watch.set_defaults(command=_watch)
     state = command("state", "print where a session stands, on one page of Markdown")
     state.set_defaults(command=_state)
     analyze = command("analyze", "print a session in numbers: counts, keep rate, critics, what gained most")
-    analyze.add_argument("--json", action="store_true", help="as JSON: the audit without its experiments")
+    analyze.add_argument("--json", action="store_true", help="print them as JSON: the audit without its experiments")
     analyze.set_defaults(command=_analyze)
     holdout = command(
         "holdout",
@@ -43,7 +43,7 @@ def _audit_of(command: Command) -> argparse.ArgumentParser:
         "write AUDIT_LOG.md and AUDIT_LOG.json",
         "They are beside problem.yaml in the session's checkout, and the loop writes them at its end.",
     )
-    audit.add_argument("--output", type=Path, metavar="DIR", help="another directory for them")
+    audit.add_argument("--output", type=Path, metavar="DIR", help="the directory to write them into instead")
     audit.add_argument(
         "--holdout",
         action="store_true",
@@ -60,9 +60,9 @@ def _report_of(command: Command) -> argparse.ArgumentParser:
         "Without an option it is the page, beside problem.yaml in the session's checkout.",
     )
     what = report.add_mutually_exclusive_group()
-    what.add_argument("--output", type=Path, metavar="FILE", help="another place for the page")
-    what.add_argument("--chart", type=Path, metavar="FILE", help="the convergence chart, as .png or .svg")
-    what.add_argument("--junit", type=Path, metavar="FILE", help="the JUnit XML, made anew from the ledger")
+    what.add_argument("--output", type=Path, metavar="FILE", help="write the page here instead")
+    what.add_argument("--chart", type=Path, metavar="FILE", help="write the convergence chart, as .png or .svg")
+    what.add_argument("--junit", type=Path, metavar="FILE", help="write the JUnit XML, made anew from the ledger")
     what.add_argument("--summary", action="store_true", help="print a summary in Markdown, for the page of a CI job")
     report.set_defaults(command=_report)
     return report
@@ -71,17 +71,17 @@ def _report_of(command: Command) -> argparse.ArgumentParser:
 def _add_compare(command: Command) -> None:
     compare = command(
         "compare",
-        "sessions side by side, at equal experiments and at equal time",
+        "set sessions side by side, at equal experiments and at equal time",
         "A session is TAG, PATH, PATH@TAG, or LABEL=ONE,OTHER for several that are repeats of one another.",
     )
-    compare.add_argument("sessions", nargs="+", metavar="SESSION", help="two or more of them")
+    compare.add_argument("sessions", nargs="+", metavar="SESSION", help="two or more sessions")
     add_problem(compare, "the problem that a TAG is of")
-    compare.add_argument("--insist", action="store_true", help="also sessions that were measured by different things")
+    compare.add_argument("--insist", action="store_true", help="compare also what was measured by different things")
     compare.add_argument(
         "--higher", action="append", default=[], metavar="NAME", help="a metric of `also:` of which more is better"
     )
-    compare.add_argument("--json", action="store_true", help="as JSON")
-    compare.add_argument("--chart", type=Path, metavar="FILE", help="the curves too, as .png or .svg")
+    compare.add_argument("--json", action="store_true", help="print it as JSON")
+    compare.add_argument("--chart", type=Path, metavar="FILE", help="draw the curves too, as .png or .svg")
     compare.set_defaults(command=_compare)
 
 

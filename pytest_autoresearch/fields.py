@@ -1,4 +1,4 @@
-"""The types of the values in a `problem.yaml`: what is accepted, and what is said of what is not."""
+"""The types of what stands in a `problem.yaml`: what is accepted, and what is said of what is not."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import re
 import shlex
 import warnings
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic.config import JsonDict
+from pydantic.fields import FieldInfo
 
 Provider = Literal["ollama", "openrouter", "openai", "tuner", "hybrid", "replay", "auto"]
 ProviderName = Literal["ollama", "openrouter", "openai"]
@@ -143,3 +145,26 @@ Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Resource = Annotated[str, AfterValidator(_resource)]
 CommandLine = Annotated[list[str], BeforeValidator(_command)]
+
+
+class Section(BaseModel):
+    """A mapping with known keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def names_of(key: str, field: FieldInfo) -> tuple[str, ...]:
+    """The names under which a key may be given."""
+    alias = field.validation_alias
+    return tuple(map(str, alias.choices)) if isinstance(alias, AliasChoices) else (key,)
+
+
+def section_of(field: FieldInfo) -> type[Section] | None:
+    """The section that stands under a key, None if it holds a value."""
+    kinds = get_args(field.annotation) or (field.annotation,)
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)), None)
+
+
+def in_words(default: str) -> JsonDict:
+    """What the default of a key comes to, for the documentation, where the value does not say it."""
+    return {"default_in_words": default}

@@ -36,6 +36,11 @@ class Models:
         self._mask = mask
 
     @property
+    def server(self) -> ProviderName:
+        """The kind of server that is asked."""
+        return self._provider
+
+    @property
     def endpoint(self) -> Endpoint:
         """Where the critic's model is."""
         section = self._problem.critic

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
-import os.path
-import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, model_validator
 
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.fields import Below, Column, Existing, Inside, Mutable, Regex, Seconds, Text, listed
+from pytest_autoresearch.fields import (
+    Below,
+    Column,
+    Existing,
+    Inside,
+    Mutable,
+    Regex,
+    Seconds,
+    Section,
+    Text,
+    in_words,
+    listed,
+)
 from pytest_autoresearch.llm.endpoint import PROVIDERS
-from pytest_autoresearch.masking import Mask
+from pytest_autoresearch.mistakes import cross_checks, explained
 from pytest_autoresearch.sections import (
     CoderSection,
     CriticSection,
@@ -29,48 +31,138 @@ from pytest_autoresearch.sections import (
     NoiseSection,
     PriceSection,
     SandboxSection,
-    Section,
     StateSection,
     StopSection,
     TrackerSection,
 )
-from pytest_autoresearch.yaml_source import Location, Mistake, Source, read_yaml
+from pytest_autoresearch.yaml_source import Mistake, read_yaml
 
 
 class Problem(Section):
     """One `problem.yaml`, checked. Times are in seconds, paths relative to the file's directory."""
 
-    objective: Text
-    metric_name: Column
-    metric_regex: Regex
-    lower_is_better: bool = True
-    time_budget_s: Seconds = 300
-    hard_timeout_s: Seconds = 600
-    mutable_file: Mutable
-    readonly_files: list[Existing] = Field(default_factory=list)
-    runner: Text
-    branch_prefix: Text = "autoresearch"
-    results_tsv_columns: list[Column] = Field(default_factory=list)
-    resource_metric_regex: Regex | None = None
-    resource_metric_transform: Literal["identity", "divide_by_1024", "divide_by_1000"] = "identity"
-    also: dict[Column, Regex] = Field(default_factory=dict)
-    critic: CriticSection = Field(
-        default_factory=CriticSection, validation_alias=AliasChoices("critic", "gemma_critic")
+    objective: Text = Field(description="One sentence: what to improve.")
+    metric_name: Column = Field(description="The metric's name.")
+    metric_regex: Regex = Field(
+        description="A regular expression; group 1 of its **last** match in the output is the metric, a finite "
+        "decimal number."
     )
-    coder: CoderSection = Field(default_factory=CoderSection)
-    state: StateSection = Field(default_factory=StateSection)
-    evaluator: Text | None = None
-    artifacts: Annotated[list[Below], BeforeValidator(listed)] = Field(default_factory=list)
-    holdout: Text | None = None
-    fingerprint: Annotated[list[Inside], BeforeValidator(listed)] = Field(default_factory=list)
-    link: Annotated[list[Below], BeforeValidator(listed)] = Field(default_factory=list)
-    noise: NoiseSection | None = None
-    stop: StopSection = Field(default_factory=StopSection)
-    sandbox: SandboxSection = Field(default_factory=lambda: SandboxSection(kind="none"))
-    tracker: TrackerSection = Field(default_factory=lambda: TrackerSection(kind="none"))
-    engine: EngineSection = Field(default_factory=EngineSection)
-    env: Annotated[list[str], BeforeValidator(listed)] = Field(default_factory=list)
-    prices: dict[str, PriceSection] = Field(default_factory=dict)
+    lower_is_better: bool = Field(default=True, description="Whether a smaller value is the better one.")
+    time_budget_s: Seconds = Field(
+        default=300,
+        description="What a run is meant to take: for the progress bar, and for whoever writes the runner.",
+    )
+    hard_timeout_s: Seconds = Field(
+        default=600, description="Where each process is ended, with everything that it started."
+    )
+    mutable_file: Mutable = Field(description="The only file that changes, and the only one that is committed.")
+    readonly_files: list[Existing] = Field(
+        default_factory=list,
+        description="Files and directories that a run must leave as they are; a change is put back and the experiment "
+        "is a crash.",
+    )
+    runner: Text = Field(
+        description="Run by `bash -c` in the problem's directory of the session's checkout; the directory of pytest's "
+        "interpreter comes first on `PATH`."
+    )
+    branch_prefix: Text = Field(
+        default="autoresearch",
+        description="The session's branch is `<branch_prefix>/<tag>`; give each problem of a repository its own.",
+    )
+    results_tsv_columns: list[Column] = Field(
+        default_factory=list,
+        description="Five names for the columns of `results.tsv`, in this order.",
+        json_schema_extra=in_words("`commit`, the metric's name, `resource`, `status`, `description`"),
+    )
+    resource_metric_regex: Regex | None = Field(
+        default=None, description="A second number to record, which decides nothing."
+    )
+    resource_metric_transform: Literal["identity", "divide_by_1024", "divide_by_1000"] = Field(
+        default="identity",
+        description="What is done to the second number: `identity`, `divide_by_1024` or `divide_by_1000`.",
+    )
+    also: dict[Column, Regex] = Field(
+        default_factory=dict,
+        description="Further numbers to record, `{NAME: REGEX}`: the raw metrics that a score is made of, for "
+        "[compare](compare.md#several-metrics).",
+    )
+    critic: CriticSection = Field(
+        default_factory=CriticSection,
+        validation_alias=AliasChoices("critic", "gemma_critic"),
+        description="[Who proposes](#the-critic).",
+        json_schema_extra=in_words("an Ollama on this machine"),
+    )
+    coder: CoderSection = Field(
+        default_factory=CoderSection,
+        description="[Who makes the change](#the-coder), where the idea does not carry it.",
+        json_schema_extra=in_words("you, by hand"),
+    )
+    state: StateSection = Field(
+        default_factory=StateSection,
+        description="[How often](#what-is-refreshed-and-how-often) the views for people are refreshed.",
+        json_schema_extra=in_words("each fifth experiment, or after five minutes"),
+    )
+    evaluator: Text | None = Field(
+        default=None,
+        description="Run by `bash -c`, when the runner and all that it started are dead, in a directory that holds "
+        "the read-only files as they were when the session began, the linked paths and the artifacts, with few "
+        "environment variables and those of `env`; `hard_timeout_s` bounds it too.",
+    )
+    artifacts: Annotated[list[Below], BeforeValidator(listed)] = Field(
+        default_factory=list,
+        description="What the runner writes for the evaluator: deleted before each run; regular files only.",
+    )
+    holdout: Text | None = Field(
+        default=None,
+        description="The command of a [second evaluator](trust.md#a-second-opinion), whose number nobody sees who "
+        "could be led by it.",
+    )
+    fingerprint: Annotated[list[Inside], BeforeValidator(listed)] = Field(
+        default_factory=list,
+        description="Patterns of data files that the numbers rest on; if they change, the incumbent is measured "
+        "again.",
+    )
+    link: Annotated[list[Below], BeforeValidator(listed)] = Field(
+        default_factory=list,
+        description="Paths that git does not hold and the runner needs (data, a `.venv`): linked from your checkout "
+        "into the session's.",
+    )
+    noise: NoiseSection | None = Field(
+        default=None,
+        description="[How a better number is told from luck](#when-the-metric-is-noisy), where it varies from run to "
+        "run.",
+        json_schema_extra=in_words("a strict comparison"),
+    )
+    stop: StopSection = Field(
+        default_factory=StopSection,
+        description="[When a session has done enough](#when-it-stops).",
+        json_schema_extra=in_words("never"),
+    )
+    sandbox: SandboxSection = Field(
+        default_factory=lambda: SandboxSection(kind="none"),
+        description="[What the runner finds of the machine](#whom-to-trust); a name alone is its `kind`.",
+        json_schema_extra=in_words("everything"),
+    )
+    tracker: TrackerSection = Field(
+        default_factory=lambda: TrackerSection(kind="none"),
+        description="[Where else the experiments are shown](#where-else-the-experiments-are-shown); a name alone is "
+        "its `kind`.",
+        json_schema_extra=in_words("nowhere"),
+    )
+    engine: EngineSection = Field(
+        default_factory=EngineSection,
+        description="[How many candidates](#several-candidates-at-once) an iteration makes, and where they are "
+        "measured; a name alone is its `kind`.",
+        json_schema_extra=in_words("one, on this machine"),
+    )
+    env: Annotated[list[str], BeforeValidator(listed)] = Field(
+        default_factory=list,
+        description="Names of environment variables to pass on although they look like keys.",
+    )
+    prices: dict[str, PriceSection] = Field(
+        default_factory=dict,
+        description="[What a model costs](#when-it-stops): `{MODEL: {input: 0.25, output: 2.0}}`.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -132,8 +224,8 @@ def parse_problem(path: Path, text: str, *, look: bool = True) -> Problem:
             dict(source.data), context={"directory": path.parent if look else None, "name": path.name}
         )
     except ValidationError as error:
-        mistakes += _mistakes(error, source)
-    mistakes += _cross_checks(source)
+        mistakes += explained(error, source, Problem)
+    mistakes += cross_checks(source)
     if mistakes or problem is None:
         raise ProblemError(path, mistakes)
     return problem
@@ -153,127 +245,3 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ProblemError(path, [Mistake(line, "not UTF-8: save the file in that encoding")]) from None
-
-
-def _mistakes(error: ValidationError, source: Source) -> Iterator[Mistake]:
-    explained: dict[Location, list[str]] = {}
-    for found in error.errors():
-        if found["type"] == "invalid_key":
-            continue
-        location = _as_written(found["type"], found["loc"], source)
-        if found["type"] == "extra_forbidden" and location in _ALIASES:
-            continue  # an alias beside what it means: `_cross_checks` says so
-        explained.setdefault(location, []).append(_explain(found, location))
-    for location, messages in explained.items():
-        yield Mistake(source.line(location), f"{_dotted(location)}: {', or '.join(messages)}")
-
-
-def _as_written(kind: str, location: Location, source: Source) -> Location:
-    """Without pydantic's names of union members, which stand in no file."""
-    while kind not in ("missing", "extra_forbidden") and location and location not in source.lines:
-        location = location[:-1]
-    return location
-
-
-def _dotted(location: Location) -> str:
-    return ".".join(str(step) for step in location) or "problem"
-
-
-def _explain(found: Mapping[str, Any], location: Location) -> str:
-    if found["type"] == "extra_forbidden":
-        return f"unknown key{_nearest(str(location[-1]), _known_keys(location[:-1]))}"
-    if found["type"] == "missing":
-        return "missing; expected " + _EXPECTED.get(str(location[-1]), "a value")
-    if found["type"] == "value_error" and location[-1:] == ("api_key_env",):
-        return str(found["ctx"]["error"])  # what was given may well be the key
-    if found["type"] == "value_error":
-        return f"{found['ctx']['error']} (got {_shown(found['input'])})"
-    message = found["msg"][0].lower() + found["msg"][1:]
-    return f"{message.replace('input should', 'should')} (got {_shown(found['input'])})"
-
-
-_ALIASES: tuple[Location, ...] = (("gemma_critic",), ("critic", "ollama_url"))
-_EXPECTED = {
-    "objective": "one sentence that says what to improve",
-    "metric_name": "the name of the metric, such as `rmse`",
-    "metric_regex": "a regular expression with one group, such as '^rmse: (\\S+)'",
-    "mutable_file": "the one file that may be changed, such as `solution.py`",
-    "runner": "the command that runs one experiment, such as `python solution.py`",
-}
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
-
-
-def _shown(value: object) -> str:
-    text = Mask({}).text(_SHORT.repr(value))
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _nearest(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean `{close[0]}`?" if close else f"; expected one of {', '.join(known)}"
-
-
-def _known_keys(location: Location) -> list[str]:
-    model: type[BaseModel] = Problem
-    if location:
-        name = {"gemma_critic": "critic"}.get(str(location[0]), str(location[0]))
-        sections: dict[str, type[BaseModel]] = {
-            "critic": CriticSection,
-            "coder": CoderSection,
-            "prices": PriceSection,
-            "state": StateSection,
-            "noise": NoiseSection,
-            "sandbox": SandboxSection,
-            "stop": StopSection,
-            "tracker": TrackerSection,
-        }
-        model = sections.get(name, Problem)
-    aliases = {"critic": ["gemma_critic"], "base_url": ["ollama_url"]}
-    return [name for field in model.model_fields for name in (field, *aliases.get(field, []))]
-
-
-def _cross_checks(source: Source) -> Iterator[Mistake]:
-    """What concerns two keys; checked on the raw data, so that it is said together with everything else."""
-    data = source.data
-    for old, new in ((("gemma_critic",), ("critic",)), (("critic", "ollama_url"), ("critic", "base_url"))):
-        if old in source.lines and new in source.lines:
-            yield Mistake(source.line(old), f"{_dotted(old)}: means `{_dotted(new)}`, which is given too; keep one")
-    columns = data.get("results_tsv_columns")
-    if isinstance(columns, list) and columns and (len(columns) != 5 or _repeats(columns)):
-        yield Mistake(
-            source.line(("results_tsv_columns",)),
-            "results_tsv_columns: expected five different names, in the order commit, metric, resource, status, "
-            f"description (got {_shown(columns)})",
-        )
-    if data.get("evaluator") and not data.get("artifacts"):
-        yield Mistake(source.line(("evaluator",)), "evaluator: needs `artifacts:`, what the runner writes for it")
-    if data.get("holdout") and not data.get("evaluator"):
-        yield Mistake(
-            source.line(("holdout",)), "holdout: a second `evaluator`; it needs a first one, and `artifacts`"
-        )
-    if data.get("artifacts") and not data.get("evaluator"):
-        yield Mistake(source.line(("artifacts",)), "artifacts: nothing reads them without `evaluator:`, a command")
-    yield from _roles(data, source)
-
-
-def _repeats(names: list[Any]) -> bool:
-    texts = [name for name in names if isinstance(name, str)]
-    return len(set(texts)) != len(texts)
-
-
-def _roles(data: Mapping[str, Any], source: Source) -> Iterator[Mistake]:
-    """A file is mutable, read-only or an artifact, and no two of these."""
-    mutable = data.get("mutable_file")
-    roles = {os.path.normpath(mutable): "the mutable file"} if isinstance(mutable, str) else {}
-    for key, role in (("readonly_files", "a read-only file"), ("artifacts", "an artifact")):
-        names = listed(data.get(key))
-        for index, name in enumerate(names if isinstance(names, list) else []):
-            if not isinstance(name, str):
-                continue
-            path = os.path.normpath(name)
-            if path in roles:
-                yield Mistake(source.line((key, index)), f"{key}.{index}: {name} is {roles[path]} already")
-            roles[path] = role

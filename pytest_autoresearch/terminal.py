@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_autoresearch.errors import UserError
+from pytest_autoresearch.idle import idle_keys
 from pytest_autoresearch.records import Experiment, Status
 from pytest_autoresearch.reports.sparkline import closing_lines
 from pytest_autoresearch.reports.story import Story
@@ -51,10 +52,17 @@ def announcement(name: str, research: Research) -> list[str]:
     ]
     try:
         lines.append(f"  critic {research.choice.critic.name}: {research.choice.why}")
-        lines += [f"  {line}" for line in (research.coder_in_words, research.estimate_in_words) if line]
+        said = (research.coder_in_words, research.estimate_in_words, *_idle_keys(research))
+        lines += [f"  {line}" for line in said if line]
     except UserError:
         lines.append("  critic: see precondition[critic_endpoint]")
     return lines
+
+
+def _idle_keys(research: Research) -> Iterator[str]:
+    is_asked = research.choice.models is not None or research.uses_editor
+    server = research.models.server if is_asked else None
+    return idle_keys(research.problem, server, uses_editor=research.uses_editor)
 
 
 class Summary:

@@ -8,17 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import by_hand
 from tests.support import clean_environment, commands
 from tests.test_docs import ROOT, blocks
 
 PAGE = ROOT / "docs" / "by-hand.md"
-
-
-def test_the_page_has_the_help_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
-    (shown,) = [block for block in blocks(PAGE, "text") if "--help" in block]
-    assert shown == f"$ pytest-autoresearch --help\n{by_hand(ROOT, '--help').out}"
 
 
 def page_session() -> list[tuple[str, str]]:

@@ -1,0 +1,90 @@
+"""How much longer an iteration of several candidates takes than one of a single candidate."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.arena import Arena, repository, workplace
+from benchmarks.figures import Scale, Series, Table, met
+from tests.support import Idea
+
+SLEEPING_BUDGET = 1.1
+_BUDGETED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Candidates an iteration, iterations of each, and what a runner does: seconds of sleep, additions."""
+
+    candidates: tuple[int, ...]
+    iterations: int
+    sleep_s: float
+    additions: int
+
+
+_SIZES: Mapping[Scale, Sizes] = {
+    "full": Sizes((1, 2, 4, 8), 10, 3.0, 10_000_000),
+    "quick": Sizes((1, 2, 4), 3, 1.0, 2_000_000),
+    "smoke": Sizes((1, 2), 1, 0.1, 1_000),
+}
+
+
+def tables(scale: Scale) -> Iterator[Table]:
+    """Runners that sleep, which shows what scheduling costs, and runners that compute, which shares the processors."""
+    sizes = _SIZES[scale]
+    work = {
+        f"sleeps {sizes.sleep_s:g} s": f"sleep {sizes.sleep_s}",
+        "computes": f"python3 -c 'for _ in range({sizes.additions}): pass'",
+    }
+    for engine in ("local", *(["ray"] if importlib.util.find_spec("ray") else [])):
+        rows = [row for what, runner in work.items() for row in _rows(engine, what, runner, sizes)]
+        yield Table(
+            f"parallel: an iteration of K candidates, engine {engine}",
+            ("each run", "K", "s an iteration", "times that of K = 1", "budget", "candidates a second", "times K = 1"),
+            rows,
+            ["An iteration is from its first idea to its last result; the first one of a run is left out."],
+        )
+
+
+def _rows(engine: str, what: str, runner: str, sizes: Sizes) -> Iterator[tuple[str, ...]]:
+    alone = 0.0
+    for count in sizes.candidates:
+        seconds = Series(_iterations(engine, runner, count, sizes.iterations))
+        alone = alone or seconds.median
+        longer = seconds.median / alone
+        is_budgeted = count == _BUDGETED and what.startswith("sleeps")
+        yield (
+            what,
+            str(count),
+            seconds.text(2),
+            f"{longer:.2f}",
+            met(longer, SLEEPING_BUDGET, "times") if is_budgeted else "",
+            f"{count / seconds.median:.2f}",
+            f"{count / longer:.2f}",
+        )
+
+
+def _iterations(engine: str, runner: str, count: int, iterations: int) -> list[float]:
+    """The seconds of each iteration of a fresh session but the first one."""
+    total = (iterations + 1) * count
+    ideas: list[Idea] = [
+        {"hypothesis": f"{number}", "content": f"{runner}; echo score: {20 + number}\n"} for number in range(total)
+    ]
+    with workplace() as directory:
+        arena = Arena(repository(directory / "repository", 20, ideas=ideas))
+        arena.pytest(
+            f"--iterations={iterations + 1}", f"--autoresearch-candidates={count}", f"--autoresearch-engine={engine}"
+        )
+        return _seconds(arena.ledger, count)
+
+
+def _seconds(ledger: Path, count: int) -> list[float]:
+    records = [json.loads(line) for line in ledger.read_text().splitlines()]
+    begun = {record["number"]: record["at"] for record in records if record["kind"] == "idea"}
+    ended = {record["number"]: record["at"] for record in records if record["kind"] == "result"}
+    firsts = range(1 + count, len(begun) + 1, count)
+    return [ended[first + count - 1] - begun[first] for first in firsts]

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 FOREVER = "forever"
+BY_PROBLEM = "loadfile"
+DISTRIBUTION = "autoresearch_distribution"
 SAMPLERS = ("tpe", "cmaes", "random")
 CODERS = ("claude", "codex", "opencode", "editor", "external")
 LONGEST_S = 10_000_000

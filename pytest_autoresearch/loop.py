@@ -21,7 +21,7 @@ from pytest_autoresearch.records import Experiment
 from pytest_autoresearch.reports.junit import JunitView
 from pytest_autoresearch.settings import BY_PROBLEM, DISTRIBUTION, Settings
 from pytest_autoresearch.terminal import News, Summary, announcement, of_end, of_experiment, status_word
-from pytest_autoresearch.workers import INTERRUPT, Controller, Worker, answering
+from pytest_autoresearch.workers import INTERRUPT, Controller, Worker, answering, pass_over
 
 
 class Loop:
@@ -141,10 +141,10 @@ class Loop:
         """A worker is interrupted where it expects it, and the run that has workers when these have ended."""
         both = (signal.SIGINT, signal.SIGTERM)
         if self.worker is not None and self.settings.loop:
-            return answering(both, self.worker.interrupt, signal.SIG_IGN)
+            return answering(both, self.worker.interrupt, pass_over)
         if self.controller is not None:
             return answering(both, self.controller.interrupt, signal.default_int_handler)
-        return answering((signal.SIGTERM,), _interrupt, None)
+        return answering((signal.SIGTERM,), _interrupt, pass_over)
 
     @contextmanager
     def interruptible(self, item: Item) -> Iterator[None]:

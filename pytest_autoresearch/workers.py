@@ -174,6 +174,10 @@ def _sendable(value: Any) -> Any:
     return exact(value) if exact else value
 
 
+def pass_over(number: int, frame: FrameType | None) -> None:
+    """Do nothing about a signal. SIG_IGN would be inherited, and is an error where the signal has come already."""
+
+
 @contextmanager
 def answering(numbers: tuple[signal.Signals, ...], answer: Callable[[], None], then: Any) -> Iterator[None]:
     """The first of these signals is answered; `then` is what SIGINT does from there on, and SIGTERM does nothing.
@@ -188,7 +192,7 @@ def answering(numbers: tuple[signal.Signals, ...], answer: Callable[[], None], t
 
     def once(number: int, frame: FrameType | None) -> None:
         for each in mine:
-            signal.signal(each, then if each == signal.SIGINT else signal.SIG_IGN)
+            signal.signal(each, then if each == signal.SIGINT else pass_over)
         answer()
 
     for number in mine:

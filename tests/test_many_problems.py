@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -91,6 +92,12 @@ def still_running(meeting: Path) -> list[int]:
 def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """The workers of a run: what execnet starts is a Python that is told by its pipe what to do."""
     return [child for child in psutil.Process(process.pid).children() if "exec(eval" in " ".join(child.cmdline())]
+
+
+def is_told_to_end(pid: int) -> bool:
+    """Whether a suspended process has a SIGTERM to come to."""
+    pending = re.search(r"^ShdPnd:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return pending is not None and bool(int(pending[1], 16) & 1 << signal.SIGTERM - 1)
 
 
 def cases(toy: Toy) -> Cases:
@@ -449,12 +456,15 @@ def test_an_interrupt_puts_everything_back_and_writes_the_xml(
         is_whole(toy, ["keep", "keep"])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks in /proc for signals that wait")
 def test_a_second_interrupt_does_not_wait(make_problem: MakeProblem, meeting: Path) -> None:
     toys = [make_problem(name, [stays(meeting, name, 8)]) for name in "ab"]
     process = in_the_middle(meeting, *toys)
-    for worker in workers(process):
+    suspended = workers(process)
+    for worker in suspended:
         worker.suspend()
     process.send_signal(signal.SIGINT)
+    wait_for(lambda: all(is_told_to_end(worker.pid) for worker in suspended), "the first interrupt to be answered")
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2, output

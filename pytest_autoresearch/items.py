@@ -22,6 +22,7 @@ from pytest_autoresearch.reports.properties import of_check, of_experiment, of_n
 from pytest_autoresearch.reports.story import Entry
 from pytest_autoresearch.research import Options, Parts, Research
 from pytest_autoresearch.round import Round, attempt_of
+from pytest_autoresearch.settings import BY_PROBLEM
 
 if TYPE_CHECKING:
     from pytest_autoresearch.loop import Loop
@@ -70,8 +71,9 @@ class ProblemFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """The nine preconditions, then the iterations that are known to come."""
-        if hasattr(self.config, "workerinput"):
-            raise self.CollectError(f"{self.path.name}: its checks run in order, in one process; run without -n")
+        if self.loop.is_scattered:
+            way = f"add --dist {BY_PROBLEM}, or run without -n"
+            raise self.CollectError(f"{self.path.name}: its checks run in order, in one process; {way}")
         for index, name in enumerate(NAMES):
             yield Precondition.make(self, index, name)
         if self.loop.settings.loop:

@@ -6,13 +6,13 @@ import signal
 import threading
 import warnings
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 
+from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.items import INTERRUPTED, Item, Iteration, ProblemFile
 from pytest_autoresearch.live import LiveLine
 from pytest_autoresearch.machine import Refused, starting
@@ -20,23 +20,33 @@ from pytest_autoresearch.preconditions import Result
 from pytest_autoresearch.records import Experiment
 from pytest_autoresearch.reports.junit import JunitView
 from pytest_autoresearch.reports.properties import best_of, of_candidates
-from pytest_autoresearch.settings import Settings
-from pytest_autoresearch.terminal import Summary, announcement, status_word
+from pytest_autoresearch.settings import BY_PROBLEM, DISTRIBUTION, Settings
+from pytest_autoresearch.terminal import News, Summary, announcement, of_end, of_experiment, status_word
+from pytest_autoresearch.workers import INTERRUPT, Controller, Worker, answering, pass_over
 
 
 class Loop:
-    """The plugin object of one pytest run."""
+    """The plugin object of one pytest run, or of each of its workers where pytest-xdist distributes it."""
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self.config = config
         self.settings = settings
-        self.live = LiveLine(config)
+        self.worker = Worker(config) if hasattr(config, "workerinput") else None
+        self.controller = Controller(config, self._take) if settings.loop and is_distributed(config) else None
+        for part in filter(None, (self.worker, self.controller)):
+            config.pluginmanager.register(part)
+        self.live: LiveLine | Worker = self.worker or LiveLine(config)
         self.files: list[ProblemFile] = []
         self._summary = Summary()
         self._timers: dict[Item, threading.Timer] = {}
         self._failed = False
         self.endless = False
         self._xml: JunitView | None = None
+
+    @property
+    def is_scattered(self) -> bool:
+        """Whether the items of one problem may come to several workers."""
+        return self.worker is not None and self.config.workerinput[DISTRIBUTION] != BY_PROBLEM  # type: ignore[attr-defined]
 
     # --- collection
 
@@ -64,11 +74,17 @@ class Loop:
         items[:] = [next(ours) if isinstance(item, Item) else item for item in items]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """A loop without end never comes to a second problem; and where items were picked, it has an end."""
-        numbers = [item.number for item in session.items if isinstance(item, Iteration)]
-        self.endless = self.settings.iterations is None and numbers == [1, 2]
-        problems = {item.file for item in session.items if isinstance(item, Iteration)}
-        if self.settings.iterations is None and len(problems) > 1 and not self.config.getoption("collectonly"):
+        """Where items were picked, a loop without end has one; refuse problems that cannot run in one run."""
+        iterations = [item for item in session.items if isinstance(item, Iteration)]
+        self.endless = self.settings.iterations is None and [item.number for item in iterations] == [1, 2]
+        problems = list(dict.fromkeys(item.file for item in iterations))
+        if self.worker is None and len(problems) > 1 and not self.config.getoption("collectonly"):
+            self._refuse_forever(problems)
+            _refuse_shared_sessions(problems)
+
+    def _refuse_forever(self, problems: list[ProblemFile]) -> None:
+        """A loop without end never comes to a second problem."""
+        if self.settings.iterations is None:
             names = ", ".join(sorted(file.nodeid for file in problems))
             raise pytest.UsageError(f"--iterations=forever goes with one problem, found {names}; say --iterations=N")
 
@@ -119,16 +135,26 @@ class Loop:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
         """While experiments run, a request to terminate is an interrupt: everything is put back and written."""
-        with _terminable():
+        with self._terminable():
             return (yield)
+
+    def _terminable(self) -> AbstractContextManager[None]:
+        """A worker is interrupted where it expects it, and the run that has workers when these have ended."""
+        both = (signal.SIGINT, signal.SIGTERM)
+        if self.worker is not None and self.settings.loop:
+            return answering(both, self.worker.interrupt, pass_over)
+        if self.controller is not None:
+            return answering(both, self.controller.interrupt, signal.default_int_handler)
+        return answering((signal.SIGTERM,), _interrupt, pass_over)
 
     @contextmanager
     def interruptible(self, item: Item) -> Iterator[None]:
         """Let an interrupt end the run after this item, which then is reported by name."""
         try:
-            yield
+            with self.worker.interruptible() if self.worker else nullcontext():
+                yield
         except KeyboardInterrupt:
-            item.session.shouldstop = "interrupted"
+            item.session.shouldstop = INTERRUPT
             pytest.skip(INTERRUPTED)
         finally:
             self.live.erase()
@@ -138,7 +164,8 @@ class Loop:
     def checked(self, result: Result) -> None:
         """Take notice of a precondition."""
         self.live.erase()
-        self._failed = self._failed or not result.holds
+        if not result.holds:
+            self._tell(News("failed", "", []))
 
     def recorded(self, item: Iteration, made: list[Experiment]) -> None:
         """Take notice of the experiments of an iteration, and tell everybody who wants to know."""
@@ -146,16 +173,29 @@ class Loop:
         item.user_properties.extend(item.properties(best_of(made, lower_is_better=lower)))
         item.user_properties.extend(of_candidates(made))
         for done in made:
-            self._tell(item, done)
+            self._announce(item, done)
 
-    def _tell(self, item: Iteration, done: Experiment) -> None:
-        self._summary.add(item.file.nodeid, done)
+    def _announce(self, item: Iteration, done: Experiment) -> None:
+        self._tell(of_experiment(item.file.nodeid, done))
         item.file.research.views.take(done)
         self._refresh_xml(item.file)
         try:
             item.ihook.pytest_autoresearch_experiment_recorded(research=item.file.research, experiment=done)
         except Exception as error:
             warnings.warn(f"experiment {done.label} is on record, but a hook failed: {error!r}", stacklevel=1)
+
+    def _tell(self, news: News) -> None:
+        """Have the run take it in, which may be another process."""
+        (self.worker.tell if self.worker else self._take)(news)
+
+    def _take(self, news: News) -> None:
+        if news.kind == "said":
+            for line in news.lines:
+                self.live.say(line)
+        elif news.kind == "failed":
+            self._failed = True
+        else:
+            self._summary.take(news)
 
     def _refresh_xml(self, file: ProblemFile) -> None:
         """Of a loop without end, keep the XML up to date that pytest writes when it has ended."""
@@ -176,7 +216,8 @@ class Loop:
 
     def closing(self, file: ProblemFile) -> None:
         """Remember what the summary says of a session that is about to be closed."""
-        self._summary.closing(file.nodeid, file.research, file.why_no_more)
+        if file.research.is_open and self.settings.loop:
+            self._tell(of_end(file.nodeid, file.research, file.why_no_more))
 
     def pytest_report_teststatus(
         self, report: pytest.TestReport
@@ -190,11 +231,15 @@ class Loop:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what came of it, and what to do next."""
-        self._summary.write(terminalreporter)
+        self._summary.write(terminalreporter, [file.nodeid for file in self.files])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """0: the session did its work; 1: a check failed or every experiment crashed; 5: no experiment was made."""
+        if self.controller is not None:
+            exitstatus = session.exitstatus = self.controller.exit_code(exitstatus)
+            for file in self.files:
+                file.research.close()  # the announcement may have opened something
         if self.settings.loop and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             session.exitstatus = self._exit_code(exitstatus)
 
@@ -206,19 +251,27 @@ class Loop:
         return pytest.ExitCode.OK if self._summary.experiments else pytest.ExitCode.NO_TESTS_COLLECTED
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM once is an interrupt, and no more than that while it is answered; only the main thread can say so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def is_distributed(config: pytest.Config) -> bool:
+    """Whether this run has workers do the work."""
+    distributed = config.getoption("dist", "no") != "no" and config.getoption("tx", None)
+    return bool(distributed) and not config.getoption("collectonly")
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _refuse_shared_sessions(problems: list[ProblemFile]) -> None:
+    """Two problems cannot be one session; UsageError names them."""
+    owners: dict[tuple[Path, str], str] = {}
+    for file in problems:
+        try:
+            place = file.research.place
+        except UserError:  # its preconditions say so
+            continue
+        owner = owners.setdefault((place.common, place.branch), file.nodeid)
+        if owner != file.nodeid:
+            raise pytest.UsageError(
+                f"{owner} and {file.nodeid} would both be session {place.branch}; "
+                "give each problem a branch_prefix of its own, or run them apart with --autoresearch-tag"
+            )

@@ -6,8 +6,9 @@ Imports nothing but pytest and the standard library: every pytest run of the env
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -46,10 +47,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "precondition: one of the nine checks of a problem.yaml")
     config.addinivalue_line("markers", "iteration: one experiment of a problem.yaml")
     if config.getoption("autoresearch"):
-        _refuse_what_cannot_be(config)
+        if not hasattr(config, "workerinput"):
+            _refuse_what_cannot_be(config)
         if (problem := settings.default_problem()) and config.args_source is not config.ArgsSource.ARGS:
             config.args = [problem]
         _loop(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist how items are distributed, which it is not told otherwise."""
+    node.workerinput[settings.DISTRIBUTION] = node.config.getoption("dist")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -93,8 +101,11 @@ def _refuse_what_cannot_be(config: pytest.Config) -> None:
         return config.getoption(option, None)
 
     refused: dict[str, object] = {
-        "-n/--dist: experiments run in order, in one process; run without pytest-xdist": (
-            chosen("tx") or hasattr(config, "workerinput")
+        "-n, --dist and --tx, unless each problem has one worker, which keeps its experiments in order; this works: "
+        f"{_line_that_works(config)}": chosen("tx")
+        and not (chosen("numprocesses") and chosen("dist") == settings.BY_PROBLEM),
+        f"-n and --iterations=forever; this works: {_line_that_works(config)}": (
+            chosen("tx") and settings.read_settings(config).iterations is None and not chosen("collectonly")
         ),
         "--reruns: an experiment that is run again is paid for again": chosen("reruns")
         or chosen("force_reruns")
@@ -110,6 +121,17 @@ def _refuse_what_cannot_be(config: pytest.Config) -> None:
     for reason, applies in refused.items():
         if applies:
             raise pytest.UsageError(f"--autoresearch does not go with {reason}")
+
+
+def _line_that_works(config: pytest.Config) -> str:
+    """The command that distributes this run by its problems."""
+    named = config.args if config.args_source is config.ArgsSource.ARGS else []
+    options = (
+        f"--iterations={settings.read_settings(config).iterations or 'N'}",
+        f"-n {config.getoption('numprocesses', None) or 2}",
+        f"--dist {settings.BY_PROBLEM}",
+    )
+    return " ".join(("pytest --autoresearch", *options, shlex.join(named))).rstrip()
 
 
 def _ini(config: pytest.Config, name: str) -> object:

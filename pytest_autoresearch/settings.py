@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 FOREVER = "forever"
+BY_PROBLEM = "loadfile"
+DISTRIBUTION = "autoresearch_distribution"
 SAMPLERS = ("tpe", "cmaes", "random")
 ENGINES = ("local", "ray")
 CODERS = ("claude", "codex", "opencode", "editor", "external")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -65,6 +67,30 @@ def _idle_keys(research: Research) -> Iterator[str]:
     return idle_keys(research.problem, server, uses_editor=research.uses_editor)
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What happened on one problem, with the lines that say so.
+
+    An experiment, which has a `status`; the end of a session; a check that failed; something that was said.
+    """
+
+    kind: Literal["experiment", "end", "failed", "said"]
+    problem: str
+    lines: list[str]
+    status: str = ""
+
+
+def of_experiment(name: str, done: Experiment) -> News:
+    """What the summary says of an experiment on the problem `name`."""
+    line = f"{done.label:>5} {_SHOWN[done.status]:9} {number(done.metric):>12}  {done.description}"
+    return News("experiment", name, [f"{line}\n{_why(done)}"], done.status)
+
+
+def of_end(name: str, research: Research, why_no_more: str) -> News:
+    """How a session that is open stands before it is closed."""
+    return News("end", name, list(_end(research, research.session, why_no_more)))
+
+
 class Summary:
     """What the experiments of one run add up to, problem by problem."""
 
@@ -83,25 +109,23 @@ class Summary:
         """Whether there were experiments and each of them crashed."""
         return 0 < self._counts.total() == self._counts["crash"]
 
-    def add(self, name: str, done: Experiment) -> None:
-        """Count in one experiment; of a long run the last twenty are listed."""
-        self._counts[done.status] += 1
-        lines = self._lines.setdefault(name, [])
-        lines.append(
-            f"{done.label:>5} {_SHOWN[done.status]:9} {number(done.metric):>12}  {done.description}\n{_why(done)}"
-        )
+    def take(self, news: News) -> None:
+        """Count in an experiment, or take down how a session ended; of a long run the last twenty are listed."""
+        if news.kind == "end":
+            self._ends[news.problem] = news.lines
+            return
+        self._counts[news.status] += 1
+        lines = self._lines.setdefault(news.problem, [])
+        lines += news.lines
         del lines[:-_LISTED]
 
-    def closing(self, name: str, research: Research, why_no_more: str) -> None:
-        """Take down how a session stands before it is closed."""
-        if research.is_open and research.options.loop:
-            self._ends[name] = list(_end(research, research.session, why_no_more))
-
-    def write(self, reporter: pytest.TerminalReporter) -> None:
-        """Print it."""
-        for name, end in self._ends.items():
-            reporter.write_sep("=", f"autoresearch: {name}")
-            for line in (*self._lines.get(name, ()), *end):
+    def write(self, reporter: pytest.TerminalReporter, problems: Sequence[str]) -> None:
+        """Print it, in the order of the problems."""
+        for name in problems:
+            lines = (*self._lines.get(name, ()), *self._ends.get(name, ()))
+            if lines:
+                reporter.write_sep("=", f"autoresearch: {name}")
+            for line in lines:
                 reporter.write_line(line)
 
 

@@ -129,7 +129,7 @@ def test_while_somebody_has_the_session_a_step_is_refused_and_status_only_looks(
         )
     told = by_hand(toy.project, "status").out.splitlines()
     assert re.fullmatch(rf"session toy/run1: running, process {process.pid}, since [-\d]+ [:\d]+", told[0])
-    assert told[-2:] == ["under way: experiment 1, applied: wait", "    0 keep               10  baseline"]
+    assert told[-3:-1] == ["under way: experiment 1, applied: wait", "    0 keep               10  baseline"]
     assert tree(toy.records) == before
     Path(f"{waiting}.go").touch()
     output, _ = process.communicate(timeout=60)

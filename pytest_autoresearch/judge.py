@@ -82,4 +82,6 @@ def spending_reason(stop: StopSection, progress: Progress) -> str | None:
 
 
 def _marked(text: str, measurement: Measurement) -> str:
-    return text if measurement.duplicate_of is None else f"duplicate of experiment {measurement.duplicate_of}: {text}"
+    if measurement.duplicate_of is None:
+        return text
+    return f"duplicate of experiment {measurement.twin or measurement.duplicate_of}: {text}"

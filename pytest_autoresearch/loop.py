@@ -146,12 +146,13 @@ class Loop:
         item.user_properties.extend(item.properties(best_of(made, lower_is_better=lower)))
         item.user_properties.extend(of_candidates(made))
         for done in made:
+            self._summary.add(item.file.nodeid, done)
+        item.file.research.views.take(made)
+        self._refresh_xml(item.file)
+        for done in made:
             self._tell(item, done)
 
     def _tell(self, item: Iteration, done: Experiment) -> None:
-        self._summary.add(item.file.nodeid, done)
-        item.file.research.views.take(done)
-        self._refresh_xml(item.file)
         try:
             item.ihook.pytest_autoresearch_experiment_recorded(research=item.file.research, experiment=done)
         except Exception as error:

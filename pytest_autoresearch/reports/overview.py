@@ -74,12 +74,7 @@ def tried(progress: Progress, tally: Tally) -> Iterator[Fact]:
 def cost(progress: Progress, tally: Tally) -> Iterator[Fact]:
     """Time, tokens and money."""
     yield Fact(f"{duration(tally.ended - tally.began)} from the baseline to the last experiment")
-    at_once = (
-        f", several at once: {duration(tally.elapsed)} by the clock"
-        if tally.elapsed < _AT_ONCE * tally.seconds
-        else ""
-    )
-    yield Fact(f"{duration(tally.seconds)} spent running candidates{at_once}")
+    yield Fact(f"{duration(tally.seconds)} spent running candidates{_at_once(tally)}")
     spent, kept = progress.spent, progress.kept
     if not spent.tokens:
         yield Fact("no model was asked: 0 tokens, USD 0")

@@ -72,7 +72,7 @@ def _write(ledger: Ledger, number: int, trial: Trial) -> None:
     if number:
         if trial.tokens:
             call = {"role": "critic", "provider": "openai", "model": "m", "seconds": 1.0, "fault": ""}
-            ledger.append("call", **call, prompt=trial.tokens, completion=0, usd=trial.tokens / 1e6)
+            ledger.append("call", number=number, **call, prompt=trial.tokens, completion=0, usd=trial.tokens / 1e6)
         ledger.append("idea", critic=trial.critic, number=number, idea=Idea(hypothesis, critic=trial.critic).to_json())
     status = "crash" if trial.metric is None else "keep" if trial.kept else "discard"
     fields = {

@@ -152,6 +152,11 @@ class Measurement:
     also: Mapping[str, float] = field(default_factory=dict)
     twin: str = ""
 
+    @property
+    def original(self) -> str:
+        """What to call the experiment that measured the same file; '' for none."""
+        return self.twin or ("" if self.duplicate_of is None else str(self.duplicate_of))
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -69,7 +69,7 @@ class Driver:
             try:
                 file.ihook.pytest_autoresearch_experiment_recorded(research=research, experiment=done)
             except Exception as error:
-                _note(f"experiment {done.number} is on record, but a hook failed: {error!r}")
+                _note(f"experiment {done.label} is on record, but a hook failed: {error!r}")
 
         bench = Bench(research, file.checks, file.parts(), tell=_tell, note=_note, recorded=recorded)
         try:

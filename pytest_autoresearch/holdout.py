@@ -97,6 +97,7 @@ class HeldKeep:
     """
 
     number: int
+    label: str
     metric: float | None
     holdout: float | None
     failure: str
@@ -118,7 +119,7 @@ def held_keeps(place: Place, problem: Problem) -> Iterator[HeldKeep]:
         held = holdout.get(done.commit, done.contract)
         value = None if held is None else held.metric
         worse = _worse(before, value, lower_is_better=problem.lower_is_better)
-        yield HeldKeep(done.number, done.metric, value, "" if held is None else held.failure, worse)
+        yield HeldKeep(done.number, done.label, done.metric, value, "" if held is None else held.failure, worse)
         before = value if value is not None else before
 
 
@@ -128,7 +129,7 @@ def holdout_lines(place: Place, problem: Problem) -> Iterator[str]:
     yield f"{'':5} {problem.metric_name:>12} {'holdout':>12}"
     for one in keeps:
         flag = "" if one.worse is None else f"  better on the metric, worse on the holdout ({one.worse:+.4g})"
-        yield f"{one.number:5} {one.metric:12.6g} {number(one.holdout):>12}{one.failure and f'  {one.failure}'}{flag}"
+        yield f"{one.label:>5} {one.metric:12.6g} {number(one.holdout):>12}{one.failure and f'  {one.failure}'}{flag}"
 
 
 def _worse(before: float | None, value: float | None, *, lower_is_better: bool) -> float | None:

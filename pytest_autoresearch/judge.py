@@ -82,4 +82,4 @@ def spending_reason(stop: StopSection, progress: Progress) -> str | None:
 
 
 def _marked(text: str, measurement: Measurement) -> str:
-    return text if measurement.duplicate_of is None else f"duplicate of experiment {measurement.duplicate_of}: {text}"
+    return f"duplicate of experiment {measurement.original}: {text}" if measurement.original else text

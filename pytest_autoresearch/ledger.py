@@ -11,6 +11,7 @@ One JSON object a line, in this order for experiment n:
     idea       what the critic proposed (as soon as it is paid for)
     uncoded    a coder failed to apply it; it is tried again
     noop       the idea came to nothing, and why: no experiment comes of it
+    fruitless  so did all ideas of an iteration that was to make several experiments
     applied    the candidate: commit, parent, blob
     started    a process: its identity, so that a later start can stop it
     sample     one of several measurements that a result rests on (`noise:`)

@@ -89,7 +89,7 @@ class LiveLine:
 
 def describe(stage: Stage, elapsed: float) -> str:
     """What runs, how long, of what budget."""
-    name = "baseline" if stage.number == 0 else f"{stage.unit} {stage.number}"
+    name = "baseline" if stage.number == 0 else f"{stage.unit} {stage.label or stage.number}"
     if stage.budget_s is None or stage.timeout_s is None:
         return f"{name}, {stage.what}: {elapsed:.0f} s"
     return f"{name}, {stage.what}: {elapsed:.0f} s of {stage.budget_s:g} s (ended at {stage.timeout_s:g} s)"

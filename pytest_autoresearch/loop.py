@@ -173,12 +173,13 @@ class Loop:
         item.user_properties.extend(item.properties(best_of(made, lower_is_better=lower)))
         item.user_properties.extend(of_candidates(made))
         for done in made:
+            self._tell(of_experiment(item.file.nodeid, done))
+        item.file.research.views.take(made)
+        self._refresh_xml(item.file)
+        for done in made:
             self._announce(item, done)
 
     def _announce(self, item: Iteration, done: Experiment) -> None:
-        self._tell(of_experiment(item.file.nodeid, done))
-        item.file.research.views.take(done)
-        self._refresh_xml(item.file)
         try:
             item.ihook.pytest_autoresearch_experiment_recorded(research=item.file.research, experiment=done)
         except Exception as error:

@@ -198,9 +198,9 @@ def _require_commits(place: Place, journal: Journal) -> None:
     progress = journal.progress
     needed = {progress.beginning["commit"]: "the session's beginning"}
     if progress.incumbent is not None:
-        needed[progress.incumbent.commit] = f"experiment {progress.incumbent.number}"
+        needed[progress.incumbent.commit] = f"experiment {progress.incumbent.label}"
     for pending in progress.pending_candidates:
-        needed[pending["commit"]] = f"experiment {pending['number']}"
+        needed[pending["commit"]] = f"experiment {progress.label_of(pending['number'])}"
     for commit in Git(place.home).missing(needed):
         raise UserError(
             f"commit {commit} ({needed[commit]}) is in {place.home} no more. Fetch it from a copy of the repository: "

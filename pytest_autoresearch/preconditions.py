@@ -136,14 +136,14 @@ def baseline_smoke(research: Research, parts: Parts) -> str:
     incumbent = session.baseline(parts.measure)
     session.prove_reading(parts.measure)
     what = "as measured before" if measured_before else f"in {incumbent.seconds:.1f} s"
-    return f"{session.problem.metric_name} {incumbent.metric:.6g} {what} (experiment {incumbent.number})"
+    return f"{session.problem.metric_name} {incumbent.metric:.6g} {what} (experiment {incumbent.label})"
 
 
 def critic_dry_run(research: Research, parts: Parts) -> str:
     """The critic gives one valid idea; where the loop is to start, it is the next experiment's."""
     session = research.session
     if session.progress.pending_idea is not None:
-        return f"experiment {session.progress.next_number} goes on with the idea it has"
+        return f"experiment {session.label} goes on with the idea it has"
 
     def rehearse(brief: Brief) -> Idea:
         return parts.propose(replace(brief, rehearsal=True))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from pytest_autoresearch.ledger import Ledger, LedgerDamaged, Record, experiment, number_of, parse
 from pytest_autoresearch.processes import Identity
-from pytest_autoresearch.records import Experiment, Idea, Measurement
+from pytest_autoresearch.records import Experiment, Idea, Measurement, label
 from pytest_autoresearch.spread import Spread
 
 _CRITIC = re.compile(rb'"critic":("(?:[^"\\]|\\.)*")')
@@ -36,13 +36,16 @@ class Known:
     exit: int | None
     failure: str
     machine: bool
+    label: str
 
     @property
     def measurement(self) -> Measurement | None:
         """What stands for a measurement of the same file; None after a failure of the machine, which says nothing."""
         if self.machine:
             return None
-        return Measurement(self.metric, self.resource, self.exit, failure=self.failure, duplicate_of=self.number)
+        return Measurement(
+            self.metric, self.resource, self.exit, failure=self.failure, duplicate_of=self.number, twin=self.label
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ class Progress:
         self.came_to_nothing = ""
         self._started = []
         self.spread.take(done)
-        self.iteration = done.iteration or done.number
+        self.iteration = done.made_in
         self.next_number = done.number + 1
         self.counts[done.status] += 1
         self.last = done
@@ -197,6 +200,13 @@ class Progress:
         found = self._pending.get(number)
         record = parse(found.idea) if found else {}
         return record.get("iteration", self.iteration + 1 if number else 0), record.get("seat", 0)
+
+    def label_of(self, number: int) -> str:
+        """What people call an experiment that has no result yet, the incumbent or the last one."""
+        for done in (self.incumbent, self.last):
+            if done is not None and done.number == number:
+                return done.label
+        return label(*self.place_of(number))
 
     @property
     def pending(self) -> list[int]:
@@ -264,4 +274,6 @@ def _cost(call: Record) -> Spent:
 
 def _known(done: Experiment) -> Known:
     failure = done.reason if done.metric is None else ""
-    return Known(done.number, done.contract, done.metric, done.resource, done.exit, failure, done.machine)
+    return Known(
+        done.number, done.contract, done.metric, done.resource, done.exit, failure, done.machine, label=done.label
+    )

@@ -11,6 +11,8 @@ Role = Literal["candidate", "incumbent"]
 Risk = Literal["low", "med", "high"]
 ParameterValue = int | float | bool | str
 BY_HAND = "hand"
+BASELINE = "0"
+"""What people call experiment 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,8 @@ class Measurement:
     `metric` is None exactly if `failure` says why there is none. `seconds` is the wall time of all processes.
     `machine` marks a failure that is the machine's and not the candidate's: it says nothing about the idea. Under
     `noise:` the metric is a mean: of `values` for a baseline, of the candidate's in `confirmation` for a candidate.
-    `also` are the further numbers that the problem names, which decide nothing.
+    `also` are the further numbers that the problem names, which decide nothing. `duplicate_of` is the number of the
+    experiment that measured the same file, and `twin` what people call that one.
     """
 
     metric: float | None
@@ -147,6 +150,12 @@ class Measurement:
     values: tuple[float, ...] = ()
     confirmation: Confirmation | None = None
     also: Mapping[str, float] = field(default_factory=dict)
+    twin: str = ""
+
+    @property
+    def original(self) -> str:
+        """What to call the experiment that measured the same file; '' for none."""
+        return self.twin or ("" if self.duplicate_of is None else str(self.duplicate_of))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +203,14 @@ class Experiment:
     idea: Idea | None = None
 
     @property
+    def made_in(self) -> int:
+        """The iteration that made it."""
+        return self.iteration or self.number
+
+    @property
     def label(self) -> str:
         """What people call it: its iteration, and its seat where that made several."""
-        return label(self.iteration or self.number, self.seat)
+        return label(self.made_in, self.seat)
 
 
 def label(iteration: int, seat: int) -> str:

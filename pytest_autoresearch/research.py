@@ -99,10 +99,16 @@ class Research:
         self.problem_file = problem_file
         self.options = options
         self.run_id = uuid.uuid4().hex[:12]
-        self.tick = tick
+        self._tick = tick
         self._say = say
         self._stack = ExitStack()
         self._announced = False
+
+    def tick(self, stage: Stage, elapsed: float) -> None:
+        """Say how far something is that runs."""
+        if stage.unit == "experiment" and self.is_open:
+            stage = replace(stage, label=self.session.progress.label_of(stage.number))
+        self._tick(stage, elapsed)
 
     @cached_property
     def problem(self) -> Problem:

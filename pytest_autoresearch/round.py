@@ -87,6 +87,8 @@ class Round:
                     raise
                 return
             if entry is None:
+                if not self._entries:
+                    self._session.write("fruitless", iteration=self._iteration, reason=self.why_nothing)
                 return
             self._entries.append(entry)
 
@@ -107,6 +109,8 @@ class Round:
             for _ in range(_TRIES):
                 if (entry := self._tried(seat)) is not None:
                     return entry
+            if self._session.progress.idea_of(seat.number) is not None:  # its coder broke off
+                self._session.drop(self.why_nothing)
         return None
 
     def _tried(self, seat: Seat) -> _Entry | None:
@@ -192,7 +196,7 @@ class Round:
     def _kept_before(self) -> str:
         """Which experiment of this round is on record as kept, '' for none."""
         incumbent = self._incumbent
-        same = incumbent.seat and (incumbent.iteration or incumbent.number) == self._iteration
+        same = incumbent.seat and incumbent.made_in == self._iteration
         return f"experiment {incumbent.label}" if same else ""
 
     def _by_metric(self) -> list[_Entry]:

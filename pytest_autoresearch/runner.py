@@ -33,13 +33,17 @@ _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What runs at the moment, for the live line; without a budget it takes as long as it takes."""
+    """What runs at the moment, for the live line; without a budget it takes as long as it takes.
+
+    `label` is what people call number `number` of its `unit`, '' if that is no other name.
+    """
 
     what: str
     number: int
     budget_s: float | None
     timeout_s: float | None
     unit: str = "experiment"
+    label: str = ""
 
 
 Tick = Callable[[Stage, float], None]

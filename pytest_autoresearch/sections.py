@@ -205,7 +205,7 @@ class StateSection(Section):
     throttle_seconds: float = Field(
         default=300, ge=0, description="After so many seconds the next experiment has the views written again."
     )
-    rebuild_every_n_iter: int = Field(default=5, ge=1, description="So does each so many-th experiment.")
+    rebuild_every_n_iter: int = Field(default=5, ge=1, description="So does each so many-th iteration.")
 
 
 class NoiseSection(Section):

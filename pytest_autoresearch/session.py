@@ -87,6 +87,11 @@ class Session:
         """The experiment that an idea is sought for, or made into a candidate."""
         return self._seat.number if self._seat else self.progress.next_number
 
+    @property
+    def label(self) -> str:
+        """What people call that experiment."""
+        return label(self._seat.iteration, self._seat.seat) if self._seat else self.progress.label_of(self.number)
+
     @contextlib.contextmanager
     def working_on(self, seat: Seat) -> Iterator[None]:
         """Have that experiment be one of several that an iteration makes."""
@@ -184,6 +189,7 @@ class Session:
         incumbent, baseline = self.progress.incumbent, self.progress.baseline
         return Brief(
             number=self.number,
+            label=self.label,
             ideas=dict(self.progress.ideas),
             source=self.workspace.incumbent.decode(errors="surrogateescape"),
             metric=incumbent.metric if incumbent else None,
@@ -251,8 +257,8 @@ class Session:
 
     def _commit(self, idea: Idea, content: bytes, blob: str) -> Candidate:
         number = self.number
-        iteration, seat = self.progress.place_of(number)
-        candidate = self.workspace.commit(number, content, blob, _message(idea, label(iteration, seat)))
+        _, seat = self.progress.place_of(number)
+        candidate = self.workspace.commit(number, content, blob, _message(idea, self.label))
         self.write("applied", number=number, commit=candidate.commit, parent=candidate.parent, blob=blob)
         return replace(candidate, seat=seat)
 
@@ -321,7 +327,7 @@ class Session:
         no metric or no candidate.
         """
         if verdict.status == "keep" and (measured.metric is None or candidate is None):
-            raise ValueError(f"experiment {self.progress.next_number} cannot be kept: it has no metric")
+            raise ValueError(f"experiment {self.label} cannot be kept: it has no metric")
         if candidate is None:
             candidate = Candidate(self.progress.next_number, "", self.workspace.tip, "", b"")
         return self._finish(candidate, measured, verdict, idea, beaten)

@@ -114,7 +114,7 @@ def run(bench: Bench, *, message: str | None = None) -> None:
     (done,) = finished
     for line in _outcome(done):
         bench.tell(line)
-    bench.research.views.take(done)
+    bench.research.views.take(finished)
     bench.recorded(done)
     if reason := session.stop_reason():
         bench.note(f"this is enough: {reason}")
@@ -251,7 +251,7 @@ def _show(bench: Bench, idea: Idea) -> None:
 
 def _outcome(done: Experiment) -> Iterator[str]:
     value = "" if done.metric is None else f" {done.metric:.6g}"
-    yield f"experiment {done.number}: {_WORDS[done.status]}{value}: {done.reason}"
+    yield f"experiment {done.label}: {_WORDS[done.status]}{value}: {done.reason}"
     if done.status == "crash" and done.log_tail.strip():
         yield "the end of its log:"
         yield from done.log_tail.rstrip().splitlines()[-_LOG_LINES:]

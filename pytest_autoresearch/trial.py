@@ -13,7 +13,7 @@ from pytest_autoresearch.records import Candidate, Measurement, Role
 from pytest_autoresearch.sections import NoiseSection
 
 FIRST = "first"
-_RECORDED = tuple(one.name for one in fields(Measurement) if one.name not in ("values", "confirmation"))
+_RECORDED = tuple(one.name for one in fields(Measurement) if one.name not in ("values", "confirmation", "twin"))
 
 Run = Callable[[Candidate], Measurement]
 

@@ -79,7 +79,8 @@ class View:
         progress = self._standing.progress
         if progress.pending_idea is None and progress.baseline is not None:
             return ""
-        return f", before experiment {progress.next_number} was finished; the next start goes on with it"
+        name = progress.label_of(progress.next_number)
+        return f", before experiment {name} was finished; the next start goes on with it"
 
     @property
     def clock(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -42,6 +43,27 @@ def test_what_was_reached_after_as_many_experiments_and_in_the_same_time(tmp_pat
     assert group.horizon("seconds of runs") == 6
     assert [(label, found.mean) for label, found in group.ranked("seconds of runs")] == [("tuner", 4), ("llm", 10)]
     assert group.horizon("seconds of wall clock") == 30
+
+
+def test_what_runs_at_once_counts_once_at_equal_time(tmp_path: Path) -> None:
+    """Three of ten seconds each in 15 seconds, as they overlap; then an iteration of one."""
+    trials = descent([10, 9, 8, 7, 6], seconds=10.0)
+    places = [(1, 1), (1, 2), (1, 3), (2, 1)]
+    seated = [
+        replace(one, more={"iteration": it, "seat": seat}) for one, (it, seat) in zip(trials[1:], places, strict=True)
+    ]
+    ended = {1: (110.0, 110.5, 115.0), 4: (220.0,)}
+    story = session(tmp_path / "many", [trials[0], *seated], "many", samples=ended)
+    alone = named(tmp_path, "alone", [10, 9, 8, 7, 6], label="alone", seconds=10.0)
+    (group,) = compare([Named("many", story, "many"), alone]).groups
+    many, one = group.contenders
+    assert list(many.positions["seconds of runs"]) == [0, 15, 15, 15, 25]
+    assert list(one.positions["seconds of runs"]) == [0, 10, 20, 30, 40]
+    assert [found.best_at("seconds of runs", 15) for found in (many, one)] == [7, 9]
+    assert [found.best_at("experiments", 2) for found in (many, one)] == [8, 8]
+    assert (many.tried, many.iterations, one.iterations) == (4, 2, 4)
+    (said,) = [line for line in comparison_lines(compare([Named("many", story), alone])) if "iterations" in line]
+    assert said.startswith("many: 4 experiments in 2 iterations: ")
 
 
 def test_how_many_experiments_a_share_of_the_best_known_gain_took(tmp_path: Path) -> None:
@@ -202,6 +224,7 @@ def test_several_scalarizations_have_one_front(tmp_path: Path) -> None:
     assert comparison_json(comparison)["front"]["points"][0] == {
         "session": "sum",
         "number": 0,
+        "label": "0",
         "also": {"error": 1, "size": 9},
     }
 

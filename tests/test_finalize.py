@@ -399,7 +399,10 @@ def test_changes_that_do_not_meet_are_merged() -> None:
 
 def steps(*contents: str) -> list[Step]:
     pairs = pairwise(contents)
-    return [Step(number, before.encode(), after.encode()) for number, (before, after) in enumerate(pairs, start=1)]
+    return [
+        Step(number, before.encode(), after.encode(), str(number))
+        for number, (before, after) in enumerate(pairs, start=1)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,14 @@ def test_the_page_has_each_property_that_is_written_in_its_order(make_toy: MakeT
     assert "has only two: `status`, which\nis `noop`, and `reason`" in section("Properties of an iteration")
 
 
+def test_the_page_has_what_is_written_of_each_of_several_candidates(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(8, "none"), problem={"engine": {"candidates": 2}})
+    toy.run("--iterations=1", "--junitxml=report.xml")
+    found = list(properties(toy.project / "report.xml")["iteration[1]"])
+    named = re.findall(r"^\| `LABEL(\.\w+)` \|", section("Properties of an iteration"), re.MULTILINE)
+    assert found == [*rows("Properties of an iteration"), *(f"1.{seat}{name}" for seat in (1, 2) for name in named)]
+
+
 def test_what_is_never_empty_is_not_empty(make_toy: MakeToy) -> None:
     toy = make_toy(*scores(8, "none"))
     toy.run("--iterations=2", "--junitxml=report.xml")

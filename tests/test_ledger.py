@@ -181,8 +181,8 @@ def test_a_file_that_was_measured_is_known_with_its_result(journal: Journal) -> 
     result(journal, 2, "crash", None, exit=3)
     known = journal.progress.known
     assert (known["b1"].number, known["b1"].contract) == (1, "k1")
-    assert known["b1"].measurement == Measurement(11.0, 2.5, 0, duplicate_of=1)
-    assert known["b2"].measurement == Measurement(None, 1.5, 3, failure="reason 2", duplicate_of=2)
+    assert known["b1"].measurement == Measurement(11.0, 2.5, 0, duplicate_of=1, twin="1")
+    assert known["b2"].measurement == Measurement(None, 1.5, 3, failure="reason 2", duplicate_of=2, twin="2")
 
 
 def test_a_crash_of_the_machines_making_says_nothing_about_the_file(journal: Journal) -> None:

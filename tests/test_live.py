@@ -10,7 +10,7 @@ import subprocess
 import pyte
 
 from tests.conftest import MakeToy
-from tests.support import PYTEST, Toy, clean_environment
+from tests.support import PYTEST, Toy, clean_environment, scores
 
 COLUMNS, LINES = 100, 60
 
@@ -61,3 +61,13 @@ def test_elsewhere_a_line_a_minute_says_the_same(make_toy: MakeToy) -> None:
     )
     assert len(beats) == 2
     assert "\x1b" not in done.stdout
+
+
+def test_what_runs_is_called_as_people_call_it(make_toy: MakeToy) -> None:
+    """Its running number is 3, as two came before it at once."""
+    faster = "from pytest_autoresearch import live\n\nlive._HEARTBEAT_S = 1.0\n"
+    slow = {"hypothesis": "slow", "content": "sleep 1.5; echo score: 7\n"}
+    toy = make_toy(*scores(9, 8), slow, files={"conftest.py": faster})
+    toy.run("--iterations=1", "--autoresearch-candidates=2")
+    done = toy.run("--iterations=1")
+    assert "autoresearch: experiment 2, runner: 1 s of 5 s" in done.stdout

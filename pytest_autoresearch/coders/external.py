@@ -88,7 +88,7 @@ class External:
             raise UserError(f"no coder is switched on: {self.plan(idea)}, then have it measured")
         program = write_program(self._site)
         where = f"the idea is in {self._site.session.idea_file}, how to go about it in {program}"
-        self._site.say(f"experiment {self._site.number}: edit {self._site.workspace.mutable} ({where})")
+        self._site.say(f"experiment {self._site.label}: edit {self._site.workspace.mutable} ({where})")
         return HandEdits(self._site).wait(self._limit_s)
 
 

@@ -42,6 +42,11 @@ class Site:
         return self.session.number
 
     @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.session.label
+
+    @property
     def started(self) -> Started:
         """To be told of each process before it runs."""
         return self.session.process_started

@@ -28,11 +28,11 @@ def _nothing_known(content: bytes) -> Measurement | None:
 class Brief:
     """What a critic is told when it is asked for an idea.
 
-    `number` is the experiment that the idea is for. `ideas` counts, for each critic by name, the ideas that this
-    session has had from it (an idea that changed nothing is one of them, but not an experiment). `source` is the
-    incumbent's mutable file and `metric` its value under `contract`: what was measured under another one cannot be
-    compared with it ('' stands for that of the last experiment). `seed` identifies the session: the same seed,
-    history and number give the same idea.
+    `number` is the experiment that the idea is for, which people call `label`. `ideas` counts, for each critic by
+    name, the ideas that this session has had from it (an idea that changed nothing is one of them, but not an
+    experiment). `source` is the incumbent's mutable file and `metric` its value under `contract`: what was
+    measured under another one cannot be compared with it ('' stands for that of the last experiment). `seed`
+    identifies the session: the same seed, history and number give the same idea.
 
     `baseline` is the metric of experiment 0, `misses` the number of experiments since the last keep.
     `came_to_nothing` is the last idea, with the reason, if no experiment came of it. `known` gives what was measured
@@ -56,6 +56,7 @@ class Brief:
     known: Callable[[bytes], Measurement | None] = _nothing_known
     rehearsal: bool = False
     siblings: tuple[Idea, ...] = ()
+    label: str = ""
 
 
 class Critic(Protocol):

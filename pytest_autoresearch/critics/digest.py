@@ -18,9 +18,9 @@ _WORDS = re.compile(r"[\w.+-]+")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One experiment as a model is shown it; `delta` is the change of the metric to the incumbent of its time."""
+    """One experiment as a model is shown it; `delta` is the change of the metric to what it had to beat."""
 
-    number: int
+    label: str
     status: Status
     hypothesis: str
     critic: str
@@ -42,7 +42,7 @@ class Digest:
         self.best: deque[Entry] = deque(maxlen=_BEST)
         self._sign = 1.0 if lower_is_better else -1.0
         self._misses: list[Entry] = []
-        self._ideas: dict[bytes, int] = {}
+        self._ideas: dict[bytes, str] = {}
         self._last = -1
         self._contract = ""
         self._incumbent: float | None = None
@@ -58,20 +58,20 @@ class Digest:
         """The discarded experiments that came nearest, the nearest first."""
         return self._misses[:_NEAREST]
 
-    def seen(self, idea: Idea) -> int | None:
-        """The number of an experiment that had the same idea in the same words, None if there is none."""
+    def seen(self, idea: Idea) -> str | None:
+        """The label of an experiment that had the same idea in the same words, None if there is none."""
         return next((self._ideas[key] for key in _keys(idea) if key in self._ideas), None)
 
-    def entry(self, number: int) -> Entry | None:
-        """An experiment that is shown anyway, by its number."""
-        return next((entry for entry in (*self.recent, *self.best, *self._misses) if entry.number == number), None)
+    def entry(self, label: str) -> Entry | None:
+        """An experiment that is shown anyway, by its label."""
+        return next((entry for entry in (*self.recent, *self.best, *self._misses) if entry.label == label), None)
 
     def _add(self, experiment: Experiment) -> None:
         if experiment.contract != self._contract:
             self._contract, self._incumbent = experiment.contract, None
             self.best.clear()
             self._misses.clear()
-        entry = _entry(experiment, self._incumbent)
+        entry = _entry(experiment, self._incumbent if experiment.beaten is None else experiment.beaten)
         self.recent.append(entry)
         if experiment.status == "keep":
             self._incumbent = experiment.metric
@@ -80,23 +80,23 @@ class Digest:
             self._misses = sorted([*self._misses, entry], key=self._cost)[:_NEAREST]
         if experiment.idea is not None and not experiment.machine:
             for key in _keys(experiment.idea):
-                self._ideas.setdefault(key, experiment.number)
+                self._ideas.setdefault(key, experiment.label)
 
     def _cost(self, entry: Entry) -> float:
         assert entry.metric is not None
         return self._sign * entry.metric
 
 
-def _entry(experiment: Experiment, incumbent: float | None) -> Entry:
+def _entry(experiment: Experiment, beaten: float | None) -> Entry:
     idea, metric = experiment.idea, experiment.metric
     return Entry(
-        experiment.number,
+        experiment.label,
         experiment.status,
         idea.hypothesis if idea else experiment.description,
         idea.critic if idea else "",
         idea.expected_delta if idea else None,
         metric,
-        None if metric is None or incumbent is None else metric - incumbent,
+        None if metric is None or beaten is None else metric - beaten,
         experiment.reason,
         experiment.log_tail,
     )

@@ -90,7 +90,7 @@ class Fallback:
             except Exhausted as exhausted:
                 self._watch.say(f"the tuner cannot stand in: {exhausted}")
             else:
-                self._watch.say(f"{fault.text}; the tuner proposes experiment {brief.number}")
+                self._watch.say(f"{fault.text}; the tuner proposes experiment {brief.label or brief.number}")
                 return idea
         return self._waited(fault, brief)
 

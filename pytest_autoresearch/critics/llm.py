@@ -60,7 +60,7 @@ class LlmCritic:
         if idea.edits:
             measured = brief.known(apply_idea(idea, brief.source.encode(errors="surrogateescape")))
             if measured is not None and measured.duplicate_of is not None:
-                return repeated(measured.duplicate_of, measured.failure or number(measured.metric))
+                return repeated(measured.original, measured.failure or number(measured.metric))
             return ""  # it gives a file that is new, in whatever words
         again = self._digest.seen(idea)
         if again is None:

@@ -79,7 +79,8 @@ class Notes:
         contracts = self._series[space] = self._series.pop(space, {})
         if experiment.contract not in contracts:
             contract, metric = self._incumbent
-            contracts[experiment.contract] = _Series(metric if contract == experiment.contract else None)
+            before = metric if contract == experiment.contract else None
+            contracts[experiment.contract] = _Series(before if experiment.beaten is None else experiment.beaten)
         if not experiment.machine:
             contracts[experiment.contract].unread.append((parameters, _finite(experiment.metric)))
 

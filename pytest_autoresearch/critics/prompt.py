@@ -12,6 +12,7 @@ from pytest_autoresearch.critics.digest import Digest, Entry
 from pytest_autoresearch.critics.excerpt import excerpt
 from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.problem import Problem
+from pytest_autoresearch.records import BASELINE
 from pytest_autoresearch.templating import render
 from pytest_autoresearch.text import one_line, plain, tail
 
@@ -61,7 +62,7 @@ def idea_prompt(
         "nearest": [entry for entry in digest.nearest_misses if entry not in recent],
         "came_to_nothing": one_line(brief.came_to_nothing, _HYPOTHESIS + _REASON),
         "siblings": [one_line(idea.hypothesis, _HYPOTHESIS) for idea in brief.siblings],
-        "recent": [entry for entry in recent if entry.number],
+        "recent": [entry for entry in recent if entry.label != BASELINE],
         "sampler": sampler,
         "source": shown,
         "whole": shown == source,
@@ -74,9 +75,9 @@ def idea_prompt(
     return Prompt(mask.text(system), mask.text(user))
 
 
-def repeated(number: int, result: str) -> str:
-    """What a model is told that proposes what was measured already."""
-    return render("critics", "repeated.md.j2", number=number, result=result)
+def repeated(label: str, result: str) -> str:
+    """What a model is told that proposes what was measured already, as the experiment of that label."""
+    return render("critics", "repeated.md.j2", label=label, result=result)
 
 
 def number(value: float | None) -> str:
@@ -86,7 +87,7 @@ def number(value: float | None) -> str:
 
 def line(entry: Entry) -> str:
     """One experiment in one line: what was tried, what was expected, what came of it."""
-    text = f"- {entry.number} {_WORDS_OF[entry.status]}: {one_line(entry.hypothesis, _HYPOTHESIS)}"
+    text = f"- {entry.label} {_WORDS_OF[entry.status]}: {one_line(entry.hypothesis, _HYPOTHESIS)}"
     if entry.expected is not None:
         text += f" | expected {entry.expected:+.4g}"
     if entry.delta is not None:

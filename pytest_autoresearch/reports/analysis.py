@@ -41,4 +41,4 @@ def _critic(score: Facts) -> str:
 
 def _hit(hit: Facts) -> str:
     hypothesis = one_line(hit["hypothesis"], _HYPOTHESIS)
-    return f"{hit['number']:5} {hit['gain']:+12.6g} {number(hit['metric']):>12}  {hypothesis}"
+    return f"{hit['label']:>5} {hit['gain']:+12.6g} {number(hit['metric']):>12}  {hypothesis}"

@@ -30,7 +30,8 @@ from pytest_autoresearch.reports.facts import (
     session_facts,
     summary_facts,
 )
-from pytest_autoresearch.reports.story import Entry, Story, Tally
+from pytest_autoresearch.reports.story import Entry, Story
+from pytest_autoresearch.reports.tally import Tally
 from pytest_autoresearch.text import one_line
 
 MARKDOWN, JSON = "AUDIT_LOG.md", "AUDIT_LOG.json"
@@ -96,6 +97,7 @@ def _hit(entry: Entry, story: Story) -> Facts:
     done, delta, found = entry.experiment, entry.delta or 0.0, entry.experiment.confirmation
     return {
         "number": done.number,
+        "label": done.label,
         "gain": -delta if story.problem.lower_is_better else delta,
         "effect": story.progress.spread.effect(found) if found else None,
         "metric": done.metric,

@@ -196,7 +196,11 @@ def _frame(axes: Axes, problem: Problem, course: Course, window: Window) -> None
     from matplotlib.ticker import MaxNLocator
 
     direction = "lower" if problem.lower_is_better else "higher"
-    name_axes(axes, "experiment", f"{one_line(problem.metric_name, 40)} ({direction} is better)")
+    name_axes(
+        axes,
+        "experiment" if course.is_numbered else "experiments so far",
+        f"{one_line(problem.metric_name, 40)} ({direction} is better)",
+    )
     title = textwrap.fill(one_line(problem.objective, _TITLE), _TITLE_LINE)
     axes.set_title(title, loc="left", fontsize=12, parse_math=False)
     margin = 0.06 * (window.high - window.low)

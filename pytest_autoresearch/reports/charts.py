@@ -39,9 +39,9 @@ class Chart:
     figure: Figure | None = None
 
 
-def hovers(rows: Iterable[Row]) -> dict[int, str]:
-    """What is said of each experiment under the pointer, as plotly's markup."""
-    return {row.number: _wrapped(row.hypothesis) for row in rows}
+def hovers(rows: Iterable[Row]) -> dict[int, tuple[str, str]]:
+    """What people call each experiment, and what is said of it under the pointer, as plotly's markup."""
+    return {row.number: (row.label, _wrapped(row.hypothesis)) for row in rows}
 
 
 def charts(rows: Sequence[Row], steps: Sequence[Step], metric: str, deviation: float | None) -> Iterator[Chart]:
@@ -74,7 +74,7 @@ def convergence(rows: Sequence[Row], steps: Sequence[Step], metric: str, deviati
     shown = close if has_close_up else whole
     band = [] if deviation is None else [_band(line, deviation)]
     breaks = [step.number for step in steps if step.best is None]
-    figure = _figure([*band, _best(line), *_points(rows, "number", "metric"), *_crashes(rows)], "experiment", metric)
+    figure = _figure([*band, _best(line), *_points(rows, "number", "metric"), *_crashes(rows)], _across(rows), metric)
     figure["layout"]["yaxis"]["range"] = shown
     figure["layout"] |= {
         "shapes": [_break(number) for number in breaks],
@@ -166,7 +166,7 @@ def _crashes(rows: Sequence[Row]) -> Iterator[Figure]:
     drawn = [row for row in rows if row.status == "crash" and row.metric is None]
     if drawn:
         points = _scatter("crash", drawn, [row.number for row in drawn], [0.02] * len(drawn))
-        yield points | {"yaxis": "y2", "hovertemplate": "<b>%{customdata} crashed</b><br>%{text}<extra></extra>"}
+        yield points | {"yaxis": "y2", "hovertemplate": "<b>%{customdata[1]} crashed</b><br>%{text}<extra></extra>"}
 
 
 def _scatter(status: Status, rows: Sequence[Row], x: Sequence[float], y: Sequence[float]) -> Figure:
@@ -179,7 +179,7 @@ def _scatter(status: Status, rows: Sequence[Row], x: Sequence[float], y: Sequenc
         "customdata": [row.number for row in rows],
         "x": x,
         "y": y,
-        "hovertemplate": f"<b>%{{customdata}} {name}: %{{y:.6g}}</b><br>%{{text}}<extra></extra>",
+        "hovertemplate": f"<b>%{{customdata[1]}} {name}: %{{y:.6g}}</b><br>%{{text}}<extra></extra>",
     }
 
 
@@ -224,7 +224,7 @@ def effort(rows: Sequence[Row]) -> Chart:
     traces = [_area(rows, "seconds", "#8a63d2", "y")]
     if any(row.tokens for row in rows):
         traces.append(_area(rows, "tokens", "#c98a1b", "y2"))
-    figure = _figure(traces, "experiment", "seconds")
+    figure = _figure(traces, _across(rows), "seconds")
     figure["layout"]["yaxis"]["rangemode"] = "tozero"
     if len(traces) > 1:
         figure["layout"]["yaxis"]["domain"] = [0, 0.46]
@@ -251,8 +251,13 @@ def _area(rows: Sequence[Row], name: str, colour: str, axis: str) -> Figure:
         "customdata": [row.number for row in rows],
         "x": [row.number for row in rows],
         "y": [getattr(row, name) for row in rows],
-        "hovertemplate": f"<b>%{{customdata}}: %{{y:.6g}} {name}</b><br>%{{text}}<extra></extra>",
+        "hovertemplate": f"<b>%{{customdata[1]}}: %{{y:.6g}} {name}</b><br>%{{text}}<extra></extra>",
     }
+
+
+def _across(rows: Iterable[Row]) -> str:
+    """The axis of the numbers: by them people call experiments that were made one at a time."""
+    return "experiment" if all(row.label == str(row.number) for row in rows) else "experiments so far"
 
 
 def _figure(traces: list[Figure], x: str, y: str) -> Figure:

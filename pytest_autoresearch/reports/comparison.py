@@ -39,6 +39,11 @@ def _group(group: Group) -> Iterator[str]:
     for one in group.contenders:
         if one.left_out:
             yield f"{one.name}: {one.left_out} experiments before its contract changed are counted, not compared"
+        if one.iterations < one.tried:
+            yield (
+                f"{one.name}: {one.tried:,} experiments in {one.iterations:,} iterations: those that ran at once "
+                "count one by one at equal experiments, and once at equal time"
+            )
     if len(group.labels) < len(group.contenders) or len(group.labels) > 1:
         yield ""
         yield f"best after so many experiments; of several sessions the mean and Student's {_LEVEL} interval"
@@ -89,7 +94,7 @@ def _front(front: Front) -> Iterator[str]:
     aims = ", ".join(f"{name} ({'higher' if name in front.higher else 'lower'} is better)" for name in front.metrics)
     yield f"Pareto front of {aims}: {len(front.points)} of {front.measured} experiments with raw metrics on record"
     rows = [
-        (point.session, str(point.number), *(f"{point.also[name]:.6g}" for name in front.metrics))
+        (point.session, point.label, *(f"{point.also[name]:.6g}" for name in front.metrics))
         for point in front.points[:_LISTED]
     ]
     yield from _table([("session", "experiment", *front.metrics), *rows])
@@ -137,9 +142,22 @@ def _group_json(group: Group) -> dict[str, Any]:
 
 
 def _session_json(one: Contender, best: float) -> dict[str, Any]:
-    names = ("name", "label", "contract", "tried", "kept", "crashed", "tokens", "usd", "left_out", "baseline", "final")
+    names = (
+        "name",
+        "label",
+        "contract",
+        "tried",
+        "iterations",
+        "kept",
+        "crashed",
+        "tokens",
+        "usd",
+        "left_out",
+        "baseline",
+        "final",
+    )
     return {
-        **{name: getattr(one, name) for name in names},
+        **{name: getattr(one, name) for name in (*names, "baseline", "final")},
         "length": {axis: one.length(axis) for axis in AXES},
         "experiments_to": {f"{share:g}": one.experiments_to(share, best) for share in SHARES},
     }

@@ -14,7 +14,8 @@ from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.judge import is_better
 from pytest_autoresearch.records import BY_HAND
 from pytest_autoresearch.reports.course import Course
-from pytest_autoresearch.reports.story import Story, Tally
+from pytest_autoresearch.reports.story import Story
+from pytest_autoresearch.reports.tally import Tally
 from pytest_autoresearch.text import one_line
 
 Axis = Literal["experiments", "seconds of runs", "seconds of wall clock"]
@@ -37,6 +38,7 @@ class Point:
 
     session: str
     number: int
+    label: str
     also: Mapping[str, float]
 
 
@@ -45,7 +47,8 @@ class Contender:
     """A session under its last contract; the counts are of the whole of it.
 
     `bests` has the best so far, `positions` where on each axis it was reached, both from the baseline on, which is at
-    0. `left_out` is how many experiments came before the contract changed.
+    0. `left_out` is how many experiments came before the contract changed. Seconds of runs are those in which
+    something ran: what an iteration measured at once counts once.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Contender:
     kept: int
     crashed: int
     tried: int
+    iterations: int
     tokens: int
     usd: float
     left_out: int
@@ -98,8 +102,8 @@ def contender(named: Named) -> Contender:
         course.take(entry)
         tally.take(entry)
         models.update(call.model for call in entry.calls if not call.fault)
-        if entry.experiment.also:
-            points.append(Point(named.name, entry.experiment.number, entry.experiment.also))
+        if (done := entry.experiment).also:
+            points.append(Point(named.name, done.number, done.label, done.also))
     start = _start(course)
     if start is None:
         raise UserError(f"session {named.name} has no value to compare yet")
@@ -114,6 +118,7 @@ def contender(named: Named) -> Contender:
         kept=sum(score.kept for score in tally.scores.values()),
         crashed=sum(score.crashed for score in tally.scores.values()),
         tried=sum(score.tried for score in tally.scores.values()),
+        iterations=tally.iterations,
         tokens=spent.tokens,
         usd=spent.usd,
         left_out=start,

@@ -21,8 +21,9 @@ class Course:
     """One value a finished experiment in each column, oldest first.
 
     `metrics` and `bests` are in units of the metric, NaN where there is none. `seconds` is the time of all runs so
-    far, `at` the wall clock at the end, in seconds since the epoch. `starts` has the positions at which a contract
-    begins: numbers before and after such a place cannot be compared.
+    far, what ran at once counted once, `at` the wall clock at the end, in seconds since the epoch. `starts` has the
+    positions at which a contract begins: numbers before and after such a place cannot be compared. `is_numbered` says
+    that people call each experiment by its number.
     """
 
     numbers: array[int] = field(default_factory=lambda: array("q"))
@@ -32,6 +33,7 @@ class Course:
     seconds: array[float] = field(default_factory=_floats)
     at: array[float] = field(default_factory=_floats)
     starts: list[int] = field(default_factory=list)
+    is_numbered: bool = True
     contract: str = ""
 
     def __len__(self) -> int:
@@ -44,10 +46,11 @@ class Course:
             self.contract = done.contract
             self.starts.append(len(self))
         self.numbers.append(done.number)
+        self.is_numbered = self.is_numbered and done.label == str(done.number)
         self.statuses.append(done.status)
         self.metrics.append(_number(done.metric))
         self.bests.append(_number(entry.best))
-        self.seconds.append(done.seconds + (self.seconds[-1] if self.seconds else 0.0))
+        self.seconds.append(entry.elapsed + (self.seconds[-1] if self.seconds else 0.0))
         self.at.append(done.at)
 
     @property

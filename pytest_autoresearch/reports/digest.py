@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from pytest_autoresearch.records import BY_HAND, Status
-from pytest_autoresearch.reports.story import Entry, Tally
+from pytest_autoresearch.reports.story import Entry
+from pytest_autoresearch.reports.tally import Tally
 from pytest_autoresearch.text import one_line
 
 ROWS = 10_000
@@ -23,6 +24,7 @@ class Row:
     """One experiment in short; `best` is the metric of the incumbent after it, under the experiment's contract."""
 
     number: int
+    label: str
     status: Status
     metric: float | None
     resource: float | None
@@ -105,6 +107,7 @@ def _row(entry: Entry) -> Row:
     done = entry.experiment
     return Row(
         number=done.number,
+        label=done.label,
         status=done.status,
         metric=done.metric,
         resource=done.resource,

@@ -13,7 +13,8 @@ from typing import Any
 from pytest_autoresearch import __version__
 from pytest_autoresearch.records import Experiment
 from pytest_autoresearch.reports.exploits import ACCEPTED
-from pytest_autoresearch.reports.story import Entry, Score, Story, Tally
+from pytest_autoresearch.reports.story import Entry, Story
+from pytest_autoresearch.reports.tally import Score, Tally
 from pytest_autoresearch.spread import Spread
 from pytest_autoresearch.text import head, plain, tail
 from pytest_autoresearch.workspace import OWN
@@ -56,6 +57,7 @@ def summary_facts(story: Story, tally: Tally) -> Facts:
     experiments, kept = progress.experiments, progress.kept
     return {
         "experiments": experiments,
+        "iterations": tally.iterations,
         "kept": kept,
         "discarded": counts["discard"],
         "crashed": counts["crash"],
@@ -64,9 +66,11 @@ def summary_facts(story: Story, tally: Tally) -> Facts:
         "baseline": baseline.metric if baseline else None,
         "best": best.metric if best else None,
         "best_experiment": best.number if best else None,
+        "best_label": best.label if best else None,
         "best_commit": best.commit if best else None,
         **_improvement(baseline, best, lower_is_better=story.problem.lower_is_better),
         "seconds": round(tally.seconds, 3),
+        "elapsed": round(tally.elapsed, 3),
         "tokens": progress.spent.tokens,
         "usd": round(progress.spent.usd, 6),
     }
@@ -89,6 +93,7 @@ def integrity_facts(story: Story, tally: Tally) -> Facts:
         "trust": story.problem.trust,
         "sandbox": story.problem.sandbox.kind,
         "contracts": tally.contracts,
+        "contract_labels": tally.changes,
         "breaches": tally.breaches,
         "runs_that_left_files": tally.leaving,
         "measured_with_changes_besides": tally.besides,
@@ -125,6 +130,9 @@ def entry_facts(entry: Entry, spread: Spread, logs: str, diff: str) -> Facts:
     done, found = entry.experiment, entry.experiment.confirmation
     return {
         "number": done.number,
+        "label": done.label,
+        "iteration": done.made_in,
+        "seat": done.seat,
         "status": done.status,
         "reason": plain(done.reason),
         "metric": done.metric,
@@ -142,6 +150,7 @@ def entry_facts(entry: Entry, spread: Spread, logs: str, diff: str) -> Facts:
         "exit": done.exit,
         "machine": done.machine,
         "duplicate_of": done.duplicate_of,
+        "duplicate_of_label": entry.twin,
         "commit": done.commit,
         "parent": done.parent,
         "contract": done.contract,

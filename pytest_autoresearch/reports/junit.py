@@ -7,7 +7,7 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +22,15 @@ from pytest_autoresearch.files import replacing
 from pytest_autoresearch.place import Place
 from pytest_autoresearch.preconditions import Result
 from pytest_autoresearch.problem import Problem
-from pytest_autoresearch.reports.properties import Properties, of_check, of_experiment, of_nothing
+from pytest_autoresearch.records import Experiment
+from pytest_autoresearch.reports.properties import (
+    Properties,
+    best_of,
+    of_candidates,
+    of_check,
+    of_experiment,
+    of_nothing,
+)
 from pytest_autoresearch.reports.story import Entry, Nothing, Run, Story
 
 _HEAD = b'<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests">'
@@ -141,7 +149,7 @@ def _suites(story: Story, only: str | None, classname: str, file: IO[bytes]) -> 
         return made
 
     seen = False
-    for event in story.events():
+    for event in _iterations(story.events()):
         if isinstance(event, Run):
             if suite is not None:
                 yield suite
@@ -155,13 +163,34 @@ def _suites(story: Story, only: str | None, classname: str, file: IO[bytes]) -> 
         yield opened(checked.run_id, checked.at)
 
 
-def _take(suite: _Suite, event: Entry | Nothing, story: Story) -> None:
+def _iterations(events: Iterable[Run | Entry | Nothing]) -> Iterator[Run | list[Entry] | Nothing]:
+    """The events with the experiments of an iteration together."""
+    made: list[Entry] = []
+    for event in events:
+        if made and not (isinstance(event, Entry) and _are_together(made[-1].experiment, event.experiment)):
+            yield made
+            made = []
+        if isinstance(event, Entry):
+            made.append(event)
+        else:
+            yield event
+    if made:
+        yield made
+
+
+def _are_together(one: Experiment, other: Experiment) -> bool:
+    return bool(one.seat and other.seat) and one.made_in == other.made_in
+
+
+def _take(suite: _Suite, event: list[Entry] | Nothing, story: Story) -> None:
     if isinstance(event, Nothing):
         suite.iteration(of_nothing(event.reason))
-    elif event.experiment.number and story.progress.baseline is not None:
-        suite.ended = event.experiment.at
-        properties = of_experiment(event, story.place.tag, story.problem, story.progress.baseline)
-        suite.iteration(properties, event.experiment.seconds)
+    elif event[-1].experiment.number and (baseline := story.progress.baseline) is not None:
+        made = [entry.experiment for entry in event]
+        suite.ended = made[-1].at
+        told = event[made.index(best_of(made, lower_is_better=story.problem.lower_is_better))]
+        properties = of_experiment(told, story.place.tag, story.problem, baseline) + of_candidates(made)
+        suite.iteration(properties, sum(entry.elapsed for entry in event))
 
 
 @dataclass(frozen=True, slots=True)

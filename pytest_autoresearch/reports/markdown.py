@@ -12,8 +12,8 @@ from pytest_autoresearch.text import number, one_line
 _CELL = 300
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 _WORDS = {"keep": "kept", "discard": "discarded", "crash": "crashed"}
-_HOLDOUT = ("number", "metric", "holdout", "worse", "failure")
-_HIT = ("number", "gain", "effect", "metric", "critic", "hypothesis")
+_HOLDOUT = ("label", "metric", "holdout", "worse", "failure")
+_HIT = ("label", "gain", "effect", "metric", "critic", "hypothesis")
 _KINDS = (("no sandbox", "none"), ("sandbox bwrap", "bwrap"))
 _REASONING = (
     ("thought_process", "Thought process"),
@@ -41,7 +41,7 @@ def head_lines(head: Facts) -> Iterator[str]:
 
 def entry_lines(facts: Facts) -> Iterator[str]:
     """One experiment."""
-    yield f"### {facts['number']} {_WORDS[facts['status']]}: {cell(facts['description'])}\n\n"
+    yield f"### {facts['label']} {_WORDS[facts['status']]}: {cell(facts['description'])}\n\n"
     yield f"{quoted(facts['reason'])}\n\n"
     yield from _table(("what", "value"), [{"what": what, "value": value} for what, value in _values(facts)])
     yield "\n"
@@ -92,13 +92,13 @@ def _table(columns: tuple[str, ...], rows: Iterable[Facts]) -> Iterator[str]:
 
 
 def _summary(summary: Facts) -> Iterator[str]:
-    best = f"{number(summary['best'])} (experiment {summary['best_experiment']})"
+    best = f"{number(summary['best'])} (experiment {summary['best_label']})"
     share = summary["improvement_share"]
     gain = number(summary["improvement"]) + (f" ({share:+.2%})" if share is not None else "")
     rate = summary["keep_rate"]
     counts = f"{summary['kept']} kept, {summary['discarded']} discarded, {summary['crashed']} crashed"
     rows = (
-        ("experiments", f"{summary['experiments']}: {counts}, {summary['duplicates']} measured before"),
+        ("experiments", f"{_tried(summary)}: {counts}, {summary['duplicates']} measured before"),
         ("keep rate", "-" if rate is None else f"{rate:.0%}"),
         ("baseline", number(summary["baseline"])),
         ("best", best if summary["best"] is not None else "-"),
@@ -109,8 +109,14 @@ def _summary(summary: Facts) -> Iterator[str]:
     return _table(("what", "value"), [{"what": what, "value": value} for what, value in rows])
 
 
+def _tried(summary: Facts) -> str:
+    """How many experiments there were, and in how many iterations where some made several."""
+    experiments, iterations = summary["experiments"], summary["iterations"]
+    return f"{experiments} in {iterations} iterations" if iterations < experiments else str(experiments)
+
+
 def _integrity(integrity: Facts) -> Iterator[str]:
-    changes = integrity["contracts"][1:]
+    changes = integrity["contract_labels"][1:]
     expected, deviation = integrity["expected_false_keeps"], integrity["noise_deviation"]
     attacks = integrity["accepted_exploits"]
     rows = (
@@ -146,9 +152,11 @@ def _values(facts: Facts) -> Iterator[tuple[str, Any]]:
     yield "metric", facts["metric"]
     yield "against what it had to beat", facts["delta"]
     yield "expected", facts["expected_delta"]
-    for name in ("effect", "p", "resource", "duplicate_of"):
+    for name in ("effect", "p", "resource"):
         if facts[name] is not None:
-            yield name.replace("_", " "), facts[name]
+            yield name, facts[name]
+    if facts["duplicate_of_label"]:
+        yield "the same file as experiment", facts["duplicate_of_label"]
     yield "seconds", facts["seconds"]
     if facts["tokens"]:
         yield "tokens", facts["tokens"]

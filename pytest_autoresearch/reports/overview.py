@@ -8,10 +8,11 @@ from typing import Literal
 
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.progress import Progress
-from pytest_autoresearch.reports.story import Tally
+from pytest_autoresearch.reports.tally import Tally
 from pytest_autoresearch.text import one_line
 
 _CRITICS, _NAME = 3, 40
+_AT_ONCE = 0.99
 
 Mark = Literal["plain", "good", "warn"]
 
@@ -56,9 +57,10 @@ def tried(progress: Progress, tally: Tally) -> Iterator[Fact]:
     """How many experiments there were, of what kind."""
     counts, number = progress.counts, progress.experiments
     kept = progress.kept
-    yield Fact(
-        f"{counted(number, 'experiment')}: {kept:,} kept, {counts['discard']:,} discarded, {counts['crash']:,} crashed"
-    )
+    made = counted(number, "experiment")
+    if tally.iterations < number:
+        made += f" in {counted(tally.iterations, 'iteration')}"
+    yield Fact(f"{made}: {kept:,} kept, {counts['discard']:,} discarded, {counts['crash']:,} crashed")
     if number:
         yield Fact(f"keep rate {kept / number:.1%}; {progress.since_keep:,} since the last keep")
     for score in sorted(tally.scores.values(), key=lambda score: -score.tried)[:_CRITICS]:
@@ -72,7 +74,7 @@ def tried(progress: Progress, tally: Tally) -> Iterator[Fact]:
 def cost(progress: Progress, tally: Tally) -> Iterator[Fact]:
     """Time, tokens and money."""
     yield Fact(f"{duration(tally.ended - tally.began)} from the baseline to the last experiment")
-    yield Fact(f"{duration(tally.seconds)} spent running candidates")
+    yield Fact(f"{duration(tally.seconds)} spent running candidates{_at_once(tally)}")
     spent, kept = progress.spent, progress.kept
     if not spent.tokens:
         yield Fact("no model was asked: 0 tokens, USD 0")
@@ -80,6 +82,12 @@ def cost(progress: Progress, tally: Tally) -> Iterator[Fact]:
     yield Fact(f"{counted(spent.tokens, 'token')}, USD {spent.usd:.4g}")
     if kept:
         yield Fact(f"{spent.tokens // kept:,} tokens for each keep")
+
+
+def _at_once(tally: Tally) -> str:
+    """How long that was by the clock, where several candidates ran at once."""
+    together = tally.elapsed < _AT_ONCE * tally.seconds
+    return f", several at once: {duration(tally.elapsed)} by the clock" if together else ""
 
 
 def trust(problem: Problem, progress: Progress, tally: Tally) -> Iterator[Fact]:

@@ -18,7 +18,8 @@ from pytest_autoresearch.reports import overview
 from pytest_autoresearch.reports.charts import charts, hovers
 from pytest_autoresearch.reports.diffs import Diff, diffs_of
 from pytest_autoresearch.reports.digest import CRASHES, KEEPS, LATEST, ROWS, Digest
-from pytest_autoresearch.reports.story import Entry, Story, Tally
+from pytest_autoresearch.reports.story import Entry, Story
+from pytest_autoresearch.reports.tally import Tally
 from pytest_autoresearch.spread import Spread
 from pytest_autoresearch.templating import render
 from pytest_autoresearch.text import head, number, one_line, plain, tail

@@ -20,7 +20,7 @@ def of_experiment(entry: Entry, tag: str, problem: Problem, baseline: Experiment
     return [
         ("run_id", entry.run_id),
         ("tag", tag),
-        ("iteration", done.iteration or done.number),
+        ("iteration", done.made_in),
         ("experiment", done.label),
         ("status", done.status),
         ("reason", done.reason),

@@ -63,7 +63,7 @@ def _kept(entries: Iterable[Entry], course: Course) -> Iterator[Entry]:
 
 def _in_a_line(entry: Entry) -> str:
     done = entry.experiment
-    return f"{done.number:5} {entry.delta:+.6g}  {one_line(done.description, _HYPOTHESIS)}  ({done.commit[:7]})"
+    return f"{done.label:>5} {entry.delta:+.6g}  {one_line(done.description, _HYPOTHESIS)}  ({done.commit[:7]})"
 
 
 def _next_steps(story: Story) -> Iterator[str]:

@@ -49,7 +49,7 @@ def _standing(problem: Problem, progress: Progress) -> Iterator[str]:
         return
     direction = "lower is better" if problem.lower_is_better else "higher is better"
     yield f"- {cell(problem.metric_name)} ({direction}): {number(baseline.metric)} → {number(best.metric)}"
-    yield f", {problem.trust}\n- experiment {best.number}, `{best.commit[:12]}`: {cell(best.description)}\n"
+    yield f", {problem.trust}\n- experiment {best.label}, `{best.commit[:12]}`: {cell(best.description)}\n"
     yield f"- {progress.experiments} experiments: {progress.kept} kept, {counts['discard']} discarded, "
     yield f"{counts['crash']} crashed; {progress.since_keep} since the last keep\n"
     yield from (f"- {cell(line)}\n" for line in progress.spread.lines())
@@ -57,17 +57,19 @@ def _standing(problem: Problem, progress: Progress) -> Iterator[str]:
 
 
 def _next(progress: Progress) -> Iterator[str]:
-    idea = progress.pending_idea
-    if idea is not None:
-        yield f"## Next\n\nExperiment {progress.next_number}, {cell(idea.critic)}: {cell(idea.hypothesis)}\n\n"
+    if progress.pending:
+        yield "## Next\n\n"
+    for waiting in progress.pending:
+        if (idea := progress.idea_of(waiting)) is not None:
+            yield f"Experiment {progress.label_of(waiting)}, {cell(idea.critic)}: {cell(idea.hypothesis)}\n\n"
 
 
 def _last(recent: Sequence[Experiment]) -> Iterator[str]:
     if not recent:
         return
-    yield "## Last experiments\n\n| number | status | metric | what | why |\n| --- | --- | --- | --- | --- |\n"
+    yield "## Last experiments\n\n| experiment | status | metric | what | why |\n| --- | --- | --- | --- | --- |\n"
     for one in recent:
-        cells = (one.number, one.status, one.metric, one.description, one.reason)
+        cells = (one.label, one.status, one.metric, one.description, one.reason)
         yield f"| {' | '.join(map(cell, cells))} |\n"
     yield "\n"
 
@@ -75,7 +77,7 @@ def _last(recent: Sequence[Experiment]) -> Iterator[str]:
 def _crashes(crashes: Iterable[Experiment]) -> Iterator[str]:
     for position, one in enumerate(islice(crashes, _CRASHES)):
         yield "## Recent crashes\n\n" if position == 0 else ""
-        yield f"Experiment {one.number}: {cell(one.reason)}\n\n"
+        yield f"Experiment {one.label}: {cell(one.reason)}\n\n"
         yield f"{fenced(plain(tail(one.log_tail, _LOG)).strip())}\n" if one.log_tail.strip() else ""
 
 

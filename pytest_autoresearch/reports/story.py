@@ -14,8 +14,11 @@ from pytest_autoresearch.lock import holder
 from pytest_autoresearch.place import Place, find_place
 from pytest_autoresearch.problem import Problem, load_problem
 from pytest_autoresearch.progress import Progress
-from pytest_autoresearch.records import BY_HAND, Experiment, Idea
+from pytest_autoresearch.records import Experiment, Idea
+from pytest_autoresearch.reports.stopwatch import Stopwatch
 from pytest_autoresearch.status import checkout_of, ledger_of
+
+_PUT_OFF = ("noop", "uncoded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,9 @@ class Entry:
 
     `beaten` is the incumbent's metric when it was measured, `best` the one after it, both None where there was none
     under the contract of this experiment: numbers of two contracts cannot be compared. `left` is what the run left in
-    the checkout, `besides` what somebody had changed there before it.
+    the checkout, `besides` what somebody had changed there before it. `elapsed` is by how many seconds it adds to the
+    time in which something was measured, which is less than its own where several are measured at once. `twin` is what
+    people call the experiment that measured the same file before, '' for none.
     """
 
     experiment: Experiment
@@ -47,6 +52,8 @@ class Entry:
     calls: tuple[Call, ...] = ()
     left: tuple[str, ...] = ()
     besides: tuple[str, ...] = ()
+    elapsed: float = 0.0
+    twin: str = ""
 
     @property
     def idea(self) -> Idea | None:
@@ -99,6 +106,8 @@ class _Pending:
     calls: list[Call] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     besides: list[str] = field(default_factory=list)
+    elapsed: float = 0.0
+    twin: str = ""
 
     def take(self, kind: str, record: Record) -> None:
         match kind:
@@ -146,21 +155,26 @@ class Story:
         """The same with the runs that made them and the iterations that made none, in order."""
         self.progress = progress = Progress()
         pending, run_id = defaultdict[int, _Pending](_Pending), ""
+        stopwatch = Stopwatch()
         for number, (kind, line) in enumerate(self._ledger.lines(), start=1):
             event: Run | Entry | Nothing | None = None
             try:
-                before = progress.incumbent
+                before, lone = progress.incumbent, kind not in _PUT_OFF or _is_alone(progress, line)
                 progress.take(kind, line)
-                if kind in ("run", "noop", "uncoded"):
-                    event = _event(kind, parse(line))
+                if kind in ("run", "fruitless", *_PUT_OFF):
+                    event = _event(kind, parse(line)) if lone else None
                 elif kind in ("idea", "call", "left"):
                     pending[number_of(line)].take(kind, parse(line))
+                elif kind == "sample":
+                    stopwatch.take(parse(line))
             except (KeyError, TypeError, ValueError):
                 raise LedgerDamaged(self._ledger.damage(number)) from None
             if isinstance(event, Run):
                 run_id = event.run_id
             elif kind == "result" and progress.last is not None:
                 told = pending.pop(progress.last.number, _Pending())
+                told.elapsed = stopwatch.elapsed(progress.last)
+                told.twin = _twin(progress)
                 event = _entry(progress.last, before, progress.incumbent, told, run_id)
             if event is not None:
                 yield event
@@ -178,6 +192,21 @@ def _event(kind: str, record: Record) -> Run | Nothing:
     return Nothing(record["reason"])
 
 
+def _is_alone(progress: Progress, line: bytes) -> bool:
+    """Whether the idea that nothing came of was all that its iteration had."""
+    _, seat = progress.place_of(number_of(line))
+    return not seat
+
+
+def _twin(progress: Progress) -> str:
+    """What people call the experiment that measured the file of the last one before; '' for none."""
+    done = progress.last
+    if done is None or done.duplicate_of is None:
+        return ""
+    known = progress.known.get(done.blob)
+    return known.label if known and known.number == done.duplicate_of else str(done.duplicate_of)
+
+
 def _entry(
     done: Experiment, before: Experiment | None, after: Experiment | None, pending: _Pending, run_id: str
 ) -> Entry:
@@ -192,6 +221,8 @@ def _entry(
         calls=tuple(pending.calls),
         left=tuple(pending.left),
         besides=tuple(pending.besides),
+        elapsed=pending.elapsed,
+        twin=pending.twin,
     )
 
 
@@ -205,67 +236,3 @@ def _call(record: Record) -> Call:
         seconds=record["seconds"],
         fault=record["fault"],
     )
-
-
-@dataclass(slots=True)
-class Score:
-    """How one critic did: its experiments, its keeps, and by how much they improved the metric in all (positive)."""
-
-    critic: str
-    tried: int = 0
-    kept: int = 0
-    crashed: int = 0
-    gain: float = 0.0
-    tokens: int = 0
-    usd: float = 0.0
-
-    def take(self, entry: Entry, *, lower_is_better: bool) -> None:
-        """Count in one of its experiments."""
-        done = entry.experiment
-        self.tried += 1
-        self.kept += done.status == "keep"
-        self.crashed += done.status == "crash"
-        self.tokens += done.tokens
-        self.usd += done.usd
-        if done.status == "keep" and entry.delta is not None:
-            self.gain += -entry.delta if lower_is_better else entry.delta
-
-
-@dataclass(slots=True)
-class Tally:
-    """What the entries of a session add up to beyond its `Progress`; `seconds` is the time of all runs.
-
-    `contracts` has, for each change of the contract, the number of the first experiment under the new one.
-    """
-
-    lower_is_better: bool
-    seconds: float = 0.0
-    began: float = 0.0
-    ended: float = 0.0
-    scores: dict[str, Score] = field(default_factory=dict)
-    contracts: list[int] = field(default_factory=list)
-    duplicates: int = 0
-    machine: int = 0
-    breaches: int = 0
-    leaving: int = 0
-    besides: int = 0
-    _contract: str = ""
-
-    def take(self, entry: Entry) -> None:
-        """Count in one experiment."""
-        done = entry.experiment
-        self.began = self.began or done.at
-        self.ended = done.at
-        self.seconds += done.seconds
-        self.duplicates += done.duplicate_of is not None
-        self.machine += done.machine
-        self.breaches += entry.breaks_contract
-        self.leaving += bool(entry.left)
-        self.besides += bool(entry.besides)
-        if done.contract != self._contract:
-            self._contract = done.contract
-            self.contracts.append(done.number)
-        if done.number:
-            name = entry.critic or BY_HAND
-            score = self.scores.setdefault(name, Score(name))
-            score.take(entry, lower_is_better=self.lower_is_better)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from pytest_autoresearch.progress import Progress
-from pytest_autoresearch.reports.story import Entry, Story, Tally
+from pytest_autoresearch.reports.story import Entry, Story
+from pytest_autoresearch.reports.tally import Tally
 from pytest_autoresearch.text import number, one_line, plain
 
 _KEEPS = 20
@@ -51,7 +52,7 @@ def _rows(story: Story, tally: Tally) -> Iterator[tuple[str, str]]:
             _escaped(problem.metric_name),
             f"{number(baseline.metric)} → **{number(best.metric)}**{change}, {direction} is better",
         )
-        yield "best", f"experiment {best.number}, commit {_code(best.commit[:12])}"
+        yield "best", f"experiment {best.label}, commit {_code(best.commit[:12])}"
     yield "trust", f"{problem.trust}: {_TRUST[problem.trust]}"
     yield from (("noise", _escaped(line.removeprefix("noise: "))) for line in progress.spread.lines())
     yield "measuring", str(timedelta(seconds=round(tally.seconds)))
@@ -69,7 +70,7 @@ def _table(keeps: deque[Entry], progress: Progress) -> Iterator[str]:
         found = done.confirmation
         effect = progress.spread.effect(found) if found else _signed(entry.delta)
         hypothesis = entry.idea.hypothesis if entry.idea else ""
-        yield f"| {done.number} | {number(done.metric, '')} | {effect} | {_code(hypothesis)} |"
+        yield f"| {done.label} | {number(done.metric, '')} | {effect} | {_code(hypothesis)} |"
 
 
 def _signed(value: float | None) -> str:

@@ -19,7 +19,7 @@ from pytest_autoresearch.reports.state import RECENT, is_ours, state_text
 from pytest_autoresearch.reports.story import Story
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_autoresearch.session import Session
 
@@ -53,13 +53,14 @@ class Views:
         self._refreshed = 0.0
         self._page_rests_until = 0.0
 
-    def take(self, done: Experiment) -> None:
-        """Count in an experiment; the page on the state is made anew as often as `state:` says."""
-        if not self._recent or self._recent[-1].number < done.number:
-            self._recent.append(done)
+    def take(self, made: Sequence[Experiment]) -> None:
+        """Count in what an iteration made; the page on the state is made anew as often as `state:` says."""
+        for done in made:
+            if not self._recent or self._recent[-1].number < done.number:
+                self._recent.append(done)
         state = self._session.problem.state
         is_due = time.monotonic() - self._refreshed >= state.throttle_seconds
-        if is_due or done.number % state.rebuild_every_n_iter == 0:
+        if is_due or made[-1].made_in % state.rebuild_every_n_iter == 0:
             self.refresh()
             if self._with_page:
                 self._show(live=True)

@@ -10,7 +10,8 @@ from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.git import Git
 from pytest_autoresearch.place import Place
 from pytest_autoresearch.problem import Problem
-from pytest_autoresearch.reports.story import Entry, Story, Tally
+from pytest_autoresearch.reports.story import Entry, Story
+from pytest_autoresearch.reports.tally import Tally
 from pytest_autoresearch.review.commits import File, commit_file, find_file
 from pytest_autoresearch.review.replay import Clash, Step, dead_weight, replay, without
 from pytest_autoresearch.text import head, one_line, plain
@@ -118,7 +119,7 @@ def build_review(place: Place, findings: Findings, base: Base, *, squash: bool) 
     live = without(steps, dropped)
     keeps = {one.experiment.number: one for one in findings.keeps if one.experiment.number not in dropped}
     if squash:
-        live = [Step(steps[-1].number, steps[0].before, steps[-1].after)]
+        live = [replace(steps[-1], before=steps[0].before)]
     tip, previous, taken, who = base.commit, base.file.content, list[Entry](), git.identity()
     for step, content in zip(live, _on_base(place, findings, base, live), strict=True):
         if content != previous:
@@ -136,7 +137,7 @@ def _steps(git: Git, findings: Findings, path: str) -> list[Step]:
     commits = [findings.start, *(one.experiment.commit for one in findings.keeps)]
     contents = [git.output("cat-file", "blob", f"{commit}:{path}") for commit in commits]
     return [
-        Step(entry.experiment.number, before, after)
+        Step(entry.experiment.number, before, after, entry.experiment.label)
         for entry, before, after in zip(findings.keeps, contents, contents[1:], strict=False)
     ]
 
@@ -150,7 +151,7 @@ def _on_base(place: Place, findings: Findings, base: Base, steps: Sequence[Step]
     except Clash as clash:
         here, name, at_once = shlex.quote(str(place.home)), f"{place.branch}-review", len(steps) == 1
         raise UserError(
-            f"{base} and {'the result' if at_once else f'experiment {clash.step.number}'} of session {place.branch} "
+            f"{base} and {'the result' if at_once else f'experiment {clash.step.label}'} of session {place.branch} "
             f"change the same lines of {base.file.path}; nothing was made. {'' if at_once else _ALL_AT_ONCE}To merge "
             f"it by hand: pytest-autoresearch finalize --base {findings.start[:12]} && git -C {here} merge {name}. Or "
             f"begin another session on {base.name} with --autoresearch-tag"
@@ -164,7 +165,7 @@ def _message(place: Place, findings: Findings, entry: Entry) -> str:
     facts = (
         findings.effect(entry),
         "",
-        f"Experiment: {done.number} of session {place.branch}",
+        f"Experiment: {done.label} of session {place.branch}",
         f"Critic: {one_line(entry.critic, _SUBJECT) or '-'}",
         f"Candidate: {done.commit}",
     )
@@ -174,7 +175,7 @@ def _message(place: Place, findings: Findings, entry: Entry) -> str:
 def _squashed(place: Place, findings: Findings, keeps: Sequence[Entry]) -> str:
     """The message of the one commit that holds all keeps."""
     lines = [
-        f"{one.experiment.number}. {hypothesis(one, _SUBJECT)}\n   {findings.effect(one)}\n"
+        f"{one.experiment.label}. {hypothesis(one, _SUBJECT)}\n   {findings.effect(one)}\n"
         f"   critic {one_line(one.critic, _SUBJECT) or '-'}, candidate {one.experiment.commit}"
         for one in keeps
     ]
@@ -192,4 +193,4 @@ def title(findings: Findings) -> str:
 
 def hypothesis(entry: Entry, length: int) -> str:
     """What a keep is said to do, in a line."""
-    return one_line(plain(entry.experiment.description), length) or f"experiment {entry.experiment.number}"
+    return one_line(plain(entry.experiment.description), length) or f"experiment {entry.experiment.label}"

@@ -60,7 +60,7 @@ def _what_was_tried(place: Place, findings: Findings) -> Iterator[str]:
 
 def _table(heading: str, findings: Findings, entries: Iterable[Entry]) -> Iterator[str]:
     rows = [
-        f"| {one.experiment.number} | {markdown(hypothesis(one, _HYPOTHESIS))} | {markdown(findings.effect(one))} "
+        f"| {one.experiment.label} | {markdown(hypothesis(one, _HYPOTHESIS))} | {markdown(findings.effect(one))} "
         f"| {markdown(one.critic) or '-'} | {one.experiment.commit[:12]} |"
         for one in entries
     ]

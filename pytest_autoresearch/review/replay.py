@@ -12,18 +12,19 @@ from pytest_autoresearch.git import Git, GitError
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What experiment `number` made of the mutable file, both as git stores it."""
+    """What experiment `number` made of the mutable file, both as git stores it; people call it `label`."""
 
     number: int
     before: bytes
     after: bytes
+    label: str
 
 
 class Clash(Exception):
     """A step and the version that it is replayed onto change the same lines."""
 
     def __init__(self, step: Step) -> None:
-        super().__init__(f"experiment {step.number}")
+        super().__init__(f"experiment {step.label}")
         self.step = step
 
 
@@ -75,7 +76,7 @@ def without(steps: Sequence[Step], dropped: Set[int]) -> list[Step]:
     start, left = steps[0].before, [one for one in steps if one.number not in dropped]
     contents = replay(start, left)
     return [
-        Step(step.number, before, after)
+        Step(step.number, before, after, step.label)
         for step, before, after in zip(left, [start, *contents], contents, strict=False)
     ]
 

@@ -135,7 +135,7 @@ class MlflowTracker:
         is_new = run_id is None
         if run_id is None:
             began = ended - int(done.seconds * 1000)
-            name = f"{done.number} {done.status}"
+            name = f"{done.label} {done.status}"
             run_id = server.create_run(known.experiment_id, began, tags, name).info.run_id
         metrics = [Metric(name, value, ended, done.number) for name, value in _metrics(entry)]
         params = [Param(name, value) for name, value in self._masked(_params(entry)).items()]
@@ -211,6 +211,9 @@ def _tags(entry: Entry, story: Story) -> dict[str, str]:
     done, idea = entry.experiment, entry.idea
     note = [idea.hypothesis, idea.justification, idea.code_pseudocode] if idea else ["baseline"]
     return {
+        "experiment": done.label,
+        "iteration": str(done.made_in),
+        "seat": str(done.seat) if done.seat else "",
         "status": done.status,
         "reason": one_line(done.reason, _TEXT),
         "critic": one_line(entry.critic, _TEXT),

@@ -15,13 +15,14 @@ from typing import Any, get_args
 import pytest
 
 from pytest_autoresearch.critics.base import Brief, Critic, Exhausted
-from pytest_autoresearch.critics.observations import Observation
+from pytest_autoresearch.critics.observations import Notes, Observation
 from pytest_autoresearch.critics.ranges import Choices, Interval
 from pytest_autoresearch.critics.samplers import SamplerName, Tpe, sampler_named, told_to_tpe
 from pytest_autoresearch.critics.space import Space
 from pytest_autoresearch.critics.tuner import Tuner
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.records import Experiment, Idea, ParameterValue, Status
+from tests.critics.support import Past, brief, experiment
 
 pytest.importorskip("optuna")
 pytest.importorskip("cmaes")
@@ -529,3 +530,19 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(
     with pytest.raises(UserError, match=rf"needs {module}.*pip install 'pytest-autoresearch\[tuner\]'"):
         Tuner(sampler).propose(Night(TWO).brief())
     assert Tuner("random").propose(Night(TWO).brief()).parameters
+
+
+def test_a_space_begins_with_what_all_of_its_iteration_had_to_beat() -> None:
+    """Another critic's candidate beside it is kept, and was not what it was proposed from."""
+    space = Space(("RATE",), (Interval(0.0, 1.0),), (0.1,), "space")
+    beside = {"iteration": 1, "beaten": 10.0}
+    idea = Idea("another rate", critic="tuner", parameters={"RATE": 0.2}, space="space")
+    past = [
+        experiment(0, "keep", 10.0),
+        experiment(1, "keep", 8.0, Idea("a change", critic="llm"), seat=1, **beside),
+        experiment(2, "discard", 9.0, idea, seat=2, **beside),
+    ]
+    notes = Notes()
+    notes.read(Past(past))
+    found = notes.observed(space, (0.5,), brief(metric=8.0, contract="c"))
+    assert found[0] == Observation((0.1,), 10.0, proposed=False)

@@ -156,6 +156,22 @@ def test_the_same_file_is_not_measured_twice_in_a_round_nor_again(make_toy: Make
     ]
 
 
+def test_an_idea_whose_coder_broke_off_is_not_left_for_the_next_round(make_toy: MakeToy) -> None:
+    conftest = """
+from pytest_autoresearch.coders.base import CoderFailed
+def pytest_autoresearch_apply(idea):
+    if idea.hypothesis == "broken":
+        raise CoderFailed("the coder broke off")
+"""
+    broken = {"hypothesis": "broken", "content": "echo score: 1\n"}
+    toy = make_toy(
+        *scores(9, 9, 9), broken, *scores(8, 7), problem={"engine": {"candidates": 2}}, files={"conftest.py": conftest}
+    )
+    toy.run("--iterations=2")
+    assert labels(toy)[1:] == [("1.1", "keep", 9), ("2.1", "discard", 8), ("2.2", "keep", 7)]
+    assert [record["reason"] for record in toy.ledger("noop")][-1] == "the coder broke off"
+
+
 def test_a_crash_and_an_edit_that_does_not_fit_are_results_among_others(make_toy: MakeToy) -> None:
     misfit = {"hypothesis": "no such text", "edits": [{"search": "nowhere", "replace": "x"}]}
     toy = make_toy(*scores(9), misfit, {"hypothesis": "fails", "content": "exit 3\n"}, *scores(8), problem=FOUR)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -43,14 +43,25 @@ def descent(values: Iterable[float | None], *, lower_is_better: bool = True, **f
     return trials
 
 
-def session(directory: Path, trials: Iterable[Trial], tag: str = "run1", **problem: Any) -> Story:
-    """A session `toy/tag` in `directory` with these experiments on record."""
+def session(
+    directory: Path,
+    trials: Iterable[Trial],
+    tag: str = "run1",
+    samples: Mapping[int, Sequence[float]] | None = None,
+    **problem: Any,
+) -> Story:
+    """A session `toy/tag` in `directory` with these experiments on record.
+
+    `samples` says of an experiment when what was measured for it and the ones after it ended, ten seconds each.
+    """
     place = Place(directory, PurePosixPath("."), "problem.yaml", directory / ".git", "toy", tag)
     place.records.mkdir(parents=True)
     ledger = Ledger(place.records / "ledger.jsonl")
     with patch.object(os, "fsync", lambda _: None):  # of made-up sessions nobody needs to be sure
         ledger.append("begin", session=tag, seed=1, branch=place.branch, commit="0" * 40, schema=1)
         for number, trial in enumerate(trials):
+            for at, ended in enumerate((samples or {}).get(number, ()), start=number):
+                ledger.append("sample", number=at, role="first", contract=trial.contract, seconds=10.0, at=ended)
             _write(ledger, number, trial)
     ledger.close()
     return Story(place, problem_with(**problem))
@@ -61,7 +72,7 @@ def _write(ledger: Ledger, number: int, trial: Trial) -> None:
     if number:
         if trial.tokens:
             call = {"role": "critic", "provider": "openai", "model": "m", "seconds": 1.0, "fault": ""}
-            ledger.append("call", **call, prompt=trial.tokens, completion=0, usd=trial.tokens / 1e6)
+            ledger.append("call", number=number, **call, prompt=trial.tokens, completion=0, usd=trial.tokens / 1e6)
         ledger.append("idea", critic=trial.critic, number=number, idea=Idea(hypothesis, critic=trial.critic).to_json())
     status = "crash" if trial.metric is None else "keep" if trial.kept else "discard"
     fields = {

@@ -58,7 +58,7 @@ def _experiment(number: int, journal: Journal, dice: random.Random) -> Records:
     made = {"number": number, "commit": commit, "parent": incumbent.commit, "blob": blob}
     tokens = 0 if idea.critic == "tuner" else dice.randint(800, 6000)
     if tokens:
-        yield "call", _call(idea.critic, tokens)
+        yield "call", {"number": number, **_call(idea.critic, tokens)}
     yield "idea", {"critic": idea.critic, "number": number, "idea": idea.to_json()}
     yield "applied", made
     result: dict[str, Any] = {

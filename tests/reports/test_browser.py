@@ -106,6 +106,27 @@ def test_the_table_sorts_by_each_column(opened: Opened) -> None:
     assert page.locator("th[aria-sort=ascending]").inner_text().startswith("metric")
 
 
+def test_several_of_an_iteration_have_their_labels_and_are_sorted_as_they_were_made(
+    opened: Opened, make_toy: MakeToy
+) -> None:
+    toy = make_toy(
+        *scores(*range(20, 32)), problem={"engine": {"candidates": 11}, "branch_prefix": "many"}, prefix="many"
+    )
+    toy.run("--iterations=1")
+    page = opened(page_of(toy))
+    labels = ["0", *(f"1.{seat}" for seat in range(1, 12))]
+    assert page.locator("#rows tr:visible td.n").all_inner_texts() == labels[::-1]
+    page.get_by_role("button", name="#").click()
+    assert page.locator("#rows tr:visible td.n").all_inner_texts() == labels
+    drawn(page)
+    texts = (
+        "document.getElementById('convergence').data.flatMap((one) => (one.customdata ?? []).map(([, name]) => name))"
+    )
+    assert sorted(page.evaluate(texts)) == sorted(labels)
+    page.evaluate("Plotly.Fx.hover('convergence', [{ curveNumber: 1, pointNumber: 2 }])")
+    assert page.locator("#convergence .hoverlayer").text_content().startswith("1.3 discarded: 22")
+
+
 def test_it_sorts_with_the_keyboard_alone(opened: Opened) -> None:
     page = opened()
     page.get_by_role("button", name="#").focus()

@@ -12,7 +12,9 @@ from pytest_autoresearch.reports.front import front_of
 
 
 def points(*values: tuple[float, ...]) -> list[Point]:
-    return [Point("run1", number, dict(zip("abc", one, strict=False))) for number, one in enumerate(values)]
+    return [
+        Point("run1", number, str(number), dict(zip("abc", one, strict=False))) for number, one in enumerate(values)
+    ]
 
 
 def numbers(*values: tuple[float, ...], higher: tuple[str, ...] = ()) -> list[int]:

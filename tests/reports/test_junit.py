@@ -85,6 +85,46 @@ def test_so_it_does_where_a_candidate_is_measured_again(make_toy: MakeToy) -> No
     assert cases(rebuilt(toy)) == cases(toy.project / "run.xml")
 
 
+def test_so_it_does_where_an_iteration_makes_several(make_toy: MakeToy) -> None:
+    """With a crash among them, one of ideas that do not fit, one of ideas that come to nothing, and a short one."""
+    misfits = [
+        {"hypothesis": f"misfit {number}", "edits": [{"search": "nowhere", "replace": "there"}]} for number in range(3)
+    ]
+    toy = make_toy(
+        *scores(9, "none", 8),
+        *misfits,
+        *3 * [NOTHING],
+        *scores(8.5),
+        problem={"engine": {"candidates": 3}},
+    )
+    toy.run("--iterations=5", "--junitxml=run.xml")
+    told, live = cases(rebuilt(toy)), cases(toy.project / "run.xml")
+    assert live.pop()[3][0][0] == "skipped"
+    assert told == live
+    made = [held for _, _, held, _ in told[9:]]
+    assert [held["status"] for held in made] == ["keep", "crash", "noop", "discard"]
+    assert [held.get("experiment") for held in made] == ["1.3", "2.1", None, "3.1"]
+    assert [made[0][f"1.{seat}.status"] for seat in (1, 2, 3)] == ["discard", "crash", "keep"]
+    assert made[1]["2.3.reason"].startswith("edit: ")
+    assert "3.1.status" not in made[3]
+    assert list(made[0])[-10::5] == ["1.2.status", "1.3.status"]
+
+
+def test_what_a_kill_left_of_an_iteration_is_a_case_of_the_run_that_ended_it(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(9, 8, 7), problem={"engine": {"candidates": 3}})
+    toy.run("--iterations=1")
+    ledger = toy.records / "ledger.jsonl"
+    lines = ledger.read_text().splitlines(keepends=True)
+    first = next(at for at, line in enumerate(lines) if '"kind":"result"' in line and '"seat":1' in line)
+    ledger.write_text("".join(lines[: first + 1]))
+    git(toy.directory, "update-ref", "refs/heads/toy/run1", toy.ledger("begin")[0]["commit"])
+    toy.run("--iterations=1", "--junitxml=run.xml")
+    before, after = (run["run_id"] for run in toy.ledger("run"))
+    assert cases(rebuilt(toy, run_id=after)) == cases(toy.project / "run.xml")
+    (part,) = cases(rebuilt(toy, run_id=before))
+    assert (part[2]["experiment"], part[2]["status"]) == ("1.1", "discard")
+
+
 def test_both_are_the_same_to_junitparser(make_toy: MakeToy) -> None:
     junitparser = pytest.importorskip("junitparser", reason="needs junitparser: pip install junitparser")
     toy = make_toy(*scores(8, 9, "none"), SAME)

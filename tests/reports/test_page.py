@@ -21,7 +21,7 @@ from pytest_autoresearch.reports.charts import Chart, charts, frame, thinned
 from pytest_autoresearch.reports.diffs import diffs
 from pytest_autoresearch.reports.digest import Digest
 from pytest_autoresearch.reports.overview import duration
-from pytest_autoresearch.reports.story import Tally
+from pytest_autoresearch.reports.tally import Tally
 from tests.conftest import MakeToy
 from tests.reports.synthetic import SCRIPT, lengthen, page_of, story_of
 from tests.support import Toy, scores

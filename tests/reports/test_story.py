@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.reports.story import Tally
+from pytest_autoresearch.reports.tally import Tally
 from tests.conftest import MakeToy
 from tests.reports.synthetic import story_of
 from tests.support import scores

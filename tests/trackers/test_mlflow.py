@@ -88,6 +88,18 @@ def numbers(uri: str) -> list[int]:
     return [int(one.tags["autoresearch.number"]) for one in children(uri)]
 
 
+def test_several_of_an_iteration_are_called_as_people_call_them(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(9, 8), problem={**TRACKED, "engine": {"candidates": 2}})
+    toy.run("--iterations=1")
+    found = children(local(toy))
+    assert [one.name for one in found] == ["0 keep", "1.1 discard", "1.2 keep"]
+    assert [[one.tags[name] for name in ("experiment", "iteration", "seat")] for one in found[1:]] == [
+        ["1.1", "1", "1"],
+        ["1.2", "1", "2"],
+    ]
+    assert [one.metrics["delta"] for one in found[1:]] == [-1, -2]
+
+
 def test_a_session_is_a_run_and_each_experiment_a_run_in_it(make_toy: MakeToy) -> None:
     rates: dict[str, Any] = {
         "hypothesis": "slower",

@@ -17,7 +17,8 @@ function show() {
 
 function sort(button) {
   const th = button.closest("th"), column = th.cellIndex, sign = th.ariaSort === "ascending" ? -1 : 1;
-  const key = (row) => (th.dataset.text ? row.cells[column].textContent : parseFloat(row.cells[column].textContent));
+  const text = (row) => row.cells[column].dataset.v ?? row.cells[column].textContent;
+  const key = (row) => (th.dataset.text ? text(row) : parseFloat(text(row)));
   const compare = ([a], [b]) => sign * (th.dataset.text ? a.localeCompare(b) : a - b) || Number.isNaN(a) - Number.isNaN(b);
   all("th", th.parentNode).forEach((one) => { one.ariaSort = "none"; });
   th.ariaSort = sign > 0 ? "ascending" : "descending";
@@ -38,11 +39,15 @@ function draw(plot) {
   if (plot.dataset.drawn || !window.Plotly) return;
   plot.dataset.drawn = "yes";
   const { data, layout } = figures[plot.dataset.figure];
-  data.forEach((trace) => { if (trace.customdata) trace.text = trace.customdata.map((number) => hovers[number]); });
+  data.forEach((trace) => {
+    if (!trace.customdata) return;
+    trace.text = trace.customdata.map((number) => hovers[number][1]);
+    trace.customdata = trace.customdata.map((number) => [number, hovers[number][0]]);
+  });
   if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false;
   Plotly.newPlot(plot, data, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] });
   plot.on("plotly_click", ({ points }) => {
-    const number = points[0].customdata;
+    const [number] = points[0].customdata;
     location.hash = named(`e${number}`) ? `e${number}` : `r${number}`;
   });
 }

@@ -146,7 +146,7 @@ def test_each_problem_has_a_worker_and_they_run_at_the_same_time(make_problem: M
             assert told["commit"] == record["commit"]
             assert told["status"] == record["status"]
             assert told["metric_value"] == ("" if record["metric"] is None else str(float(record["metric"])))
-            assert len(told) == 20
+            assert len(told) == 21
     assert re.search(r"\[gw\d\] \[ *\d+%\] KEPT problems/a/problem.yaml::iteration\[1\]", done.stdout)
     assert re.search(r"\[gw\d\] \[ *\d+%\] DISCARDED problems/b/problem.yaml::iteration\[1\]", done.stdout)
     assert re.search(r"\[gw\d\] \[ *\d+%\] CRASHED problems/b/problem.yaml::iteration\[3\]", done.stdout)
@@ -463,6 +463,7 @@ def test_a_second_interrupt_does_not_wait(make_problem: MakeProblem, meeting: Pa
     suspended = workers(process)
     for worker in suspended:
         worker.suspend()
+    wait_for(lambda: all(worker.status() == psutil.STATUS_STOPPED for worker in suspended), "the workers to stop")
     process.send_signal(signal.SIGINT)
     wait_for(lambda: all(is_told_to_end(worker.pid) for worker in suspended), "the first interrupt to be answered")
     process.send_signal(signal.SIGINT)

@@ -29,7 +29,7 @@ from tests.page import command_lines, fenced, page, problems, section
 from tests.support import clean_environment, commands, git, wait_for
 
 MODELS = ["gemma4:e2b", "openai/gpt-5-mini", "Qwen/Qwen3-8B"]
-PAGES = ("recipes", "slurm")
+PAGES = ("recipes", "slurm", "coming-from")
 TRAIN = """\
 import pathlib
 from prepare import target

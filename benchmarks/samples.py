@@ -23,6 +23,8 @@ from benchmarks.machine import usable_cores
 from benchmarks.picture import ROOT, Audit, sample, sample_audit
 from pytest_autoresearch.files import replace_text
 from pytest_autoresearch.masking import Mask
+from pytest_autoresearch.place import Place
+from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.reports.audit import write_audit
 from pytest_autoresearch.reports.chart import write_chart
 from pytest_autoresearch.reports.junit import write_junit
@@ -49,9 +51,9 @@ class Sample:
     example: str
     commands: Sequence[str]
 
-    def story(self) -> Story:
+    def session(self) -> tuple[Place, Problem]:
         """Its session, whether it has begun or not."""
-        return Story(*find_session(ROOT / "examples" / self.example / "problem.yaml", None))
+        return find_session(ROOT / "examples" / self.example / "problem.yaml", None)
 
 
 SAMPLES = (
@@ -72,7 +74,7 @@ SAMPLES = (
 
 def run(one: Sample) -> None:
     """Run the session of a sample, unless it has begun."""
-    if one.story().place.records.exists():
+    if one.session()[0].records.exists():
         return
     for command in one.commands:
         print(f"$ {command}", flush=True)
@@ -81,7 +83,7 @@ def run(one: Sample) -> None:
 
 def write(one: Sample, machine: str) -> None:
     """Write the files of a sample from its session."""
-    story, place = one.story(), sample(one.example)
+    story, place = Story(*one.session()), sample(one.example)
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     shutil.copy(story.views["results.tsv"], place)

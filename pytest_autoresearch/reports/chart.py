@@ -184,7 +184,9 @@ def _draw_outside(axes: Axes, course: Course, window: Window) -> None:
     if first[2] == "keep":
         at = (first[0], window.clipped(first[1]))
         below = (-7, -17 if at[1] == window.high else 9)
-        axes.annotate(f"{first[1]:.4g}", at, below, textcoords="offset points", color=GREEN, ha="left", zorder=6)
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        look: Any = {"textcoords": "offset points", "color": GREEN, "ha": "left", "bbox": ground, "zorder": 6}
+        axes.annotate(f"{first[1]:.4g}", at, below, **look)
     far = max((value for _, value, _ in beyond), key=lambda value: abs(value - window.clipped(value)))
     axes.scatter(
         [], [], marker="^", facecolors="none", edgecolors=GREY, label=f"outside ({len(beyond)}, to {far:.4g})"

@@ -23,6 +23,7 @@ from pytest_autoresearch.problem import Problem, load_problem
 
 _LEFT_OUT = frozenset({".git", CHECKOUTS, "__pycache__", ".venv", "venv", "node_modules", ".pytest_cache"})
 _PACKAGE = Path(pytest_autoresearch.__file__).parent
+_SAMPLE = "sample_run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,13 @@ class Scaffold:
 
 def examples() -> dict[str, Path]:
     """The shipped examples by name, and the commented template of a problem of one's own."""
-    travelled = _PACKAGE / "examples"
-    directory = travelled if travelled.is_dir() else _PACKAGE.parent / "examples"
-    found = {path.parent.name: path.parent for path in sorted(directory.glob("*/problem.yaml"))}
+    found = {path.parent.name: path.parent for path in sorted(_shipped().glob("*/problem.yaml"))}
     return {**found, "template": _PACKAGE / "template"}
+
+
+def _shipped() -> Path:
+    travelled = _PACKAGE / "examples"
+    return travelled if travelled.is_dir() else _PACKAGE.parent / "examples"
 
 
 def scaffold(problem_file: Path, target: Path, tag: str) -> Scaffold:
@@ -92,10 +96,11 @@ def _make(target: Path, source: Path) -> list[Path]:
 def _copy(problem_file: Path, problem: Problem, target: Path) -> None:
     """Copy what belongs to the problem, and commit it; read-only files that git does not hold there it does not here.
 
-    What the problem links is linked, an artifact left out.
+    What the problem links is linked, an artifact left out, and so is what a shipped example shows of a run.
     """
     source = problem_file.parent
-    beyond = (*problem.link, *problem.artifacts)
+    sample = (_SAMPLE,) if source.resolve().parent == _shipped().resolve() else ()
+    beyond = (*problem.link, *problem.artifacts, *sample)
     known = {name for name in _known(source) if not any(_is_below(name, path) for path in beyond)}
     known |= {problem_file.name, problem.mutable_file}
     ignored = [path for path in problem.readonly_files if not any(_is_below(name, path) for name in known)]

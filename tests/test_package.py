@@ -55,6 +55,7 @@ def test_the_wheel_holds_the_package_its_licence_and_its_types(built: Path) -> N
     assert "pytest_autoresearch/template/problem.yaml" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests", "examples", "benchmarks"))]
+    assert not [name for name in names if "sample_run" in name]
     metadata = next(name for name in names if name.endswith("METADATA"))
     text = zipfile.ZipFile(wheel).read(metadata).decode()
     assert "License-Expression: MIT" in text
@@ -67,6 +68,7 @@ def test_the_sdist_holds_what_the_tests_need(built: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[-1] for name in archive.getnames()}
     assert {"pyproject.toml", "conftest.py", "tests/test_package.py", "examples/tsp_heuristic/problem.yaml"} <= names
+    assert "examples/tsp_heuristic/sample_run/AUDIT_LOG.json" in names
 
 
 def test_the_tsp_example_runs_from_the_wheel_outside_the_checkout(python: Path, tmp_path: Path) -> None:

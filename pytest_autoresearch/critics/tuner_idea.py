@@ -40,7 +40,7 @@ class Draw:
 
     def hypothesis(self) -> str:
         """The changes in one line."""
-        return _shortened([f"{name} {old!r} -> {new!r}" for name, (old, new) in self.changed.items()])
+        return _shortened([f"{name} {old!r} → {new!r}" for name, (old, new) in self.changed.items()])
 
     def thoughts(self, metric_name: str, lower_is_better: bool) -> str:
         """What is known of the space."""

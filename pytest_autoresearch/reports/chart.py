@@ -18,6 +18,7 @@ from pytest_autoresearch.reports.story import Story
 from pytest_autoresearch.text import one_line
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -51,13 +52,19 @@ def write_chart(story: Story, path: Path) -> None:
     course = course_of(story.entries())
     with canvas(path) as figure:
         axes = figure.subplots()
-        window = window_of(course)
-        _draw_best(axes, course, story.progress.spread.deviation)
-        _draw_experiments(axes, course, window)
-        _draw_crashes(axes, course)
-        _draw_outside(axes, course, window)
-        _frame(axes, story.problem, course, window)
-        _explain(figure, axes)
+        draw_course(axes, course, story.progress.spread.deviation)
+        _name(axes, story.problem)
+        explain(figure, *axes.get_legend_handles_labels(), columns=3)
+
+
+def draw_course(axes: Axes, course: Course, deviation: float | None = None) -> None:
+    """Draw the experiments and the best so far; `deviation` is that of one measurement, in units of the metric."""
+    window = window_of(course)
+    _draw_best(axes, course, deviation)
+    _draw_experiments(axes, course, window)
+    _draw_crashes(axes, course)
+    _draw_outside(axes, course, window)
+    _frame(axes, course, window)
 
 
 def window_of(course: Course) -> Window:
@@ -177,7 +184,9 @@ def _draw_outside(axes: Axes, course: Course, window: Window) -> None:
     if first[2] == "keep":
         at = (first[0], window.clipped(first[1]))
         below = (-7, -17 if at[1] == window.high else 9)
-        axes.annotate(f"{first[1]:.4g}", at, below, textcoords="offset points", color=GREEN, ha="left", zorder=6)
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        look: Any = {"textcoords": "offset points", "color": GREEN, "ha": "left", "bbox": ground, "zorder": 6}
+        axes.annotate(f"{first[1]:.4g}", at, below, **look)
     far = max((value for _, value, _ in beyond), key=lambda value: abs(value - window.clipped(value)))
     axes.scatter(
         [], [], marker="^", facecolors="none", edgecolors=GREY, label=f"outside ({len(beyond)}, to {far:.4g})"
@@ -191,10 +200,8 @@ def _having(course: Course, window: Window, status: Status) -> tuple[list[int], 
     return [number for number, _ in shown], [value for _, value in shown]
 
 
-def _frame(axes: Axes, problem: Problem, course: Course, window: Window) -> None:
-    """Title, axes and legend."""
-    from matplotlib.ticker import MaxNLocator
-
+def _name(axes: Axes, problem: Problem) -> None:
+    """Title and names of the axes."""
     direction = "lower" if problem.lower_is_better else "higher"
     name_axes(
         axes,
@@ -203,6 +210,12 @@ def _frame(axes: Axes, problem: Problem, course: Course, window: Window) -> None
     )
     title = textwrap.fill(one_line(problem.objective, _TITLE), _TITLE_LINE)
     axes.set_title(title, loc="left", fontsize=12, parse_math=False)
+
+
+def _frame(axes: Axes, course: Course, window: Window) -> None:
+    """The limits of the axes, and a word where nothing can be drawn."""
+    from matplotlib.ticker import MaxNLocator
+
     margin = 0.06 * (window.high - window.low)
     axes.set_ylim(window.low - margin, window.high + margin)
     last = course.numbers[-1] if len(course) else 0
@@ -213,12 +226,11 @@ def _frame(axes: Axes, problem: Problem, course: Course, window: Window) -> None
         axes.text(0.5, 0.5, "no experiment gave a value", transform=axes.transAxes, ha="center", color=GREY)
 
 
-def _explain(figure: Figure, axes: Axes) -> None:
-    """The legend, below the chart, with each mark as large as it is in a short session."""
+def explain(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, columns: int) -> None:
+    """Put the legend below the chart, with each mark as large as it is in a short session."""
     from matplotlib.collections import PathCollection
 
-    handles, labels = axes.get_legend_handles_labels()
-    legend = figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=9.5)
+    legend = figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, fontsize=9.5)
     for handle in legend.legend_handles:
         if isinstance(handle, PathCollection):
             handle.set(alpha=1, sizes=[36], linewidths=[1.2])

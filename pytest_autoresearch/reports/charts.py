@@ -17,7 +17,7 @@ Figure = dict[str, Any]
 Range = tuple[float, float]
 
 _LOOKS: dict[Status, Figure] = {
-    "discard": {"color": "#d9485f", "symbol": "circle-open", "size": 7, "opacity": 0.85},
+    "discard": {"color": "#d9485f", "symbol": "circle-open", "size": 8, "line": {"width": 1.8}},
     "keep": {"color": "#2a9d5c", "symbol": "diamond", "size": 11},
     "crash": {"color": "#8a93a0", "symbol": "x", "size": 7},
 }
@@ -44,12 +44,14 @@ def hovers(rows: Iterable[Row]) -> dict[int, tuple[str, str]]:
     return {row.number: (row.label, _wrapped(row.hypothesis)) for row in rows}
 
 
-def charts(rows: Sequence[Row], steps: Sequence[Step], metric: str, deviation: float | None) -> Iterator[Chart]:
+def charts(
+    rows: Sequence[Row], steps: Sequence[Step], metric: str, deviation: float | None, resource_name: str = "resource"
+) -> Iterator[Chart]:
     """All charts, the most important first; `deviation` is that of one measurement."""
     drawn, told = thinned(rows)
     first = convergence(drawn, steps, metric, deviation)
     yield replace(first, caption=f"{first.caption}{told}")
-    yield resource(drawn, metric)
+    yield resource(drawn, metric, resource_name)
     yield calibration(rows, metric)
     yield effort(rows)
 
@@ -183,19 +185,19 @@ def _scatter(status: Status, rows: Sequence[Row], x: Sequence[float], y: Sequenc
     }
 
 
-def resource(rows: Sequence[Row], metric: str) -> Chart:
-    """What an improvement costs in the resource."""
+def resource(rows: Sequence[Row], metric: str, called: str) -> Chart:
+    """What an improvement costs in the resource, which is `called` so in `results.tsv`."""
     traces = list(_points(rows, "resource", "metric"))
-    title = f"{metric} against resource"
+    title = f"{metric} against {called}"
     if not traces:
         return Chart("resource", title, "No resource was measured: resource_metric_regex gives one.")
-    figure = _figure(traces, "resource", metric)
+    figure = _figure(traces, called, metric)
     measured = [row for row in rows if row.resource is not None and row.metric is not None]
     kept = [row for row in measured if row.status == "keep"]
     for axis, name in (("xaxis", "resource"), ("yaxis", "metric")):
         values, needed = ([getattr(row, name) for row in some] for some in (measured, kept))
         figure["layout"][axis]["range"] = frame(values, needed)
-    return Chart("resource", title, "The resource as resource_metric_regex found it.", figure)
+    return Chart("resource", title, f"{called} is the resource that resource_metric_regex finds.", figure)
 
 
 def calibration(rows: Sequence[Row], metric: str) -> Chart:

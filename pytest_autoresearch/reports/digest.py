@@ -15,7 +15,7 @@ from pytest_autoresearch.text import one_line
 
 ROWS = 10_000
 KEEPS, LATEST, CRASHES = 150, 200, 50
-_HYPOTHESIS = 140
+_HYPOTHESIS = 160
 _NAME = 40
 
 

@@ -17,7 +17,7 @@ from pytest_autoresearch.git import Git
 from pytest_autoresearch.reports import overview
 from pytest_autoresearch.reports.charts import charts, hovers
 from pytest_autoresearch.reports.diffs import Diff, diffs_of
-from pytest_autoresearch.reports.digest import CRASHES, KEEPS, LATEST, ROWS, Digest
+from pytest_autoresearch.reports.digest import CRASHES, KEEPS, LATEST, ROWS, Digest, Row
 from pytest_autoresearch.reports.story import Entry, Story
 from pytest_autoresearch.reports.tally import Tally
 from pytest_autoresearch.spread import Spread
@@ -30,6 +30,7 @@ _SHOWN_ROWS = 250
 _TEXT, _LOG = 4_000, 4_000
 _DIFF_LINES, _DIFF_LENGTH = 160, 200
 _PATHS = 20
+_NAME = 40
 _NO_CHARTS = "The charts need plotly: pip install 'pytest-autoresearch[report]' brings it; then write this page again."
 
 
@@ -40,6 +41,16 @@ class Shown:
     entry: Entry
     diff: Diff | None
     effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table: its heading, its class in the style sheet, and the field of a row that it shows."""
+
+    heading: str
+    css: str
+    field: str
+    is_text: bool = False
 
 
 def write_page(story: Story, path: Path, *, live: bool) -> None:
@@ -74,7 +85,8 @@ def _page(story: Story, digest: Digest, *, live: bool) -> str:
 def _session(story: Story, digest: Digest) -> dict[str, Any]:
     progress, problem, tally, rows = story.progress, story.problem, digest.tally, digest.rows
     spread = progress.spread
-    drawn = list(charts(rows, digest.steps, problem.metric_name, spread.deviation)) if rows else []
+    called = one_line(problem.columns[2], _NAME)
+    drawn = list(charts(rows, digest.steps, problem.metric_name, spread.deviation, called)) if rows else []
     return {
         "problem": problem,
         "branch": story.place.branch,
@@ -86,11 +98,30 @@ def _session(story: Story, digest: Digest) -> dict[str, Any]:
         "top": list(digest.top(_TOP)),
         "scores": sorted(tally.scores.values(), key=lambda score: -score.tried),
         "rows": rows,
+        "columns": _columns(rows, called),
         "charts": drawn,
         "figures": {chart.name: chart.figure for chart in drawn},
         "hovers": hovers(rows),
         "shown": _shown(Git(story.place.home), digest.full, spread),
     }
+
+
+def _columns(rows: Sequence[Row], resource: str) -> list[Column]:
+    """The columns of the table that the session has something for."""
+    every = (
+        Column("#", "n", "number"),
+        Column("status", "s", "status", is_text=True),
+        Column("metric", "m", "metric"),
+        Column("Δ", "d", "delta"),
+        Column("expected Δ", "x", "expected"),
+        Column(resource, "x", "resource"),
+        Column("seconds", "x", "seconds"),
+        Column("tokens", "x", "tokens"),
+        Column("critic", "c", "critic", is_text=True),
+        Column("hypothesis", "h", "hypothesis", is_text=True),
+    )
+    optional = ("expected", "resource", "tokens")
+    return [one for one in every if one.field not in optional or any(getattr(row, one.field) for row in rows)]
 
 
 def _shown(git: Git, entries: Sequence[Entry], spread: Spread) -> list[Shown]:

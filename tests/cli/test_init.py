@@ -50,7 +50,16 @@ def test_an_example_becomes_a_repository_on_the_sessions_branch(tmp_path: Path, 
     assert f"on the branch `{branch}`" in (target / "program.md").read_text()
     for file in ("problem.yaml", problem.mutable_file, *problem.readonly_files):
         assert (target / file).read_bytes() == (examples()[name] / file).read_bytes()
-    assert not [path for path in tracked(target) if "__pycache__" in path]
+    assert not [path for path in tracked(target) if "__pycache__" in path or "sample_run" in path]
+
+
+def test_a_problem_of_ones_own_takes_its_sample_run_along(tmp_path: Path) -> None:
+    problem = tmp_path / "mine" / "problem.yaml"
+    shutil.copytree(examples()["template"], problem.parent)
+    (problem.parent / "sample_run").mkdir()
+    (problem.parent / "sample_run" / "notes.txt").write_text("mine\n")
+    by_hand(tmp_path, "init", "--problem", str(problem), "--target", "target")
+    assert "sample_run/notes.txt" in tracked(tmp_path / "target")
 
 
 def test_the_template_is_measured_and_improved_as_it_is(tmp_path: Path) -> None:

@@ -382,9 +382,9 @@ def test_a_hypothesis_is_one_bounded_line() -> None:
     source = "".join(f"A_RATHER_LONG_NAME_{number} = {number / 7}\n" for number in range(1, 31))
     hypothesis = Tuner().propose(Night(source).brief()).hypothesis
     assert len(hypothesis) <= 160
-    assert hypothesis.startswith("A_RATHER_LONG_NAME_1 0.14285714285714285 -> ")
+    assert hypothesis.startswith("A_RATHER_LONG_NAME_1 0.14285714285714285 → ")
     assert hypothesis.endswith(" more")
-    assert int(hypothesis.split("… and ")[1].split()[0]) + hypothesis.count("->") == 30
+    assert int(hypothesis.split("… and ")[1].split()[0]) + hypothesis.count("→") == 30
 
 
 def test_the_risk_grows_with_the_distance_from_the_incumbent() -> None:

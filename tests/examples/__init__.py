@@ -88,7 +88,7 @@ class Example:
 
 def copy_example(name: str, place: Path) -> Example:
     """A fresh copy of the example `name` below `place`."""
-    ignored = shutil.ignore_patterns("__pycache__", ".*_cache", "*.json")
+    ignored = shutil.ignore_patterns("__pycache__", ".*_cache", "*.json", "sample_run")
     directory = Path(shutil.copytree(EXAMPLES / name, place / name, ignore=ignored))
     problem = yaml.safe_load((directory / "problem.yaml").read_text())
     judge = place / "judge"

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser import drawn, started_chromium
 from tests.conftest import MakeToy
 from tests.reports.synthetic import SCRIPT, lengthen, page_of
 from tests.support import Toy, scores
 
 pytestmark = pytest.mark.browser
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _EXPERIMENTS = 60
 _PATIENCE_MS = 20_000
 Opened = Callable[..., Any]
@@ -26,15 +24,8 @@ Opened = Callable[..., Any]
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A browser that runs as long as the tests of this module."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    pytest.importorskip("plotly", reason="pip install 'pytest-autoresearch[report]'")
-    found = os.environ.get("AUTORESEARCH_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
-    if found is None:
-        pytest.skip("no Chromium: apt-get install chromium, or name one in AUTORESEARCH_CHROMIUM")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
+    with started_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -71,13 +62,6 @@ def opened(chromium: Any, toy: Toy) -> Iterator[Opened]:
 
 def _is_local(url: str) -> bool:
     return url.startswith(("file:", "data:"))
-
-
-def drawn(page: Any, name: str = "convergence") -> Any:
-    """A chart, once it is drawn."""
-    page.locator(f"#{name}").scroll_into_view_if_needed()
-    page.wait_for_selector(f"#{name} .scatterlayer .trace", state="attached")
-    return page.locator(f"#{name}")
 
 
 def numbers(page: Any) -> list[int]:

@@ -224,6 +224,34 @@ def test_what_cannot_be_drawn_is_said(make_toy: MakeToy) -> None:
     assert all(caption in Page(page_of(toy)).text for caption in silent.values())
 
 
+def test_the_resource_has_the_name_that_the_problem_gives_it(make_toy: MakeToy) -> None:
+    toy = make_toy(
+        {"hypothesis": "ten", "content": "echo size: 10; echo score: 9\n"},
+        problem={
+            "resource_metric_regex": r"^size: (\d+)$",
+            "resource_metric_transform": "identity",
+            "results_tsv_columns": ["commit", "score", "size", "status", "what"],
+        },
+    )
+    toy.run("--iterations=1")
+    text = Page(page_of(toy)).text
+    assert "score against size" in text
+    assert "size is the resource that resource_metric_regex finds." in text
+
+
+def test_the_table_has_the_columns_that_there_is_something_for(make_toy: MakeToy) -> None:
+    toy = make_toy(*scores(9))
+    toy.run("--iterations=1")
+    _, table = page_of(toy).read_text().split('<table class="experiments">')
+    table = table.split("</table>")[0]
+    heads = re.findall(r"<button[^>]*>(.*?)</button>", table)
+    assert heads == ["#", "status", "metric", "Δ", "seconds", "critic", "hypothesis"]
+    assert [row.count("<td") for row in re.findall(r"<tr.*?</tr>", table)] == [len(heads)] * 2
+    lengthen(toy, 20)
+    full = page_of(toy).read_text()
+    assert all(f">{name}</button>" in full for name in ("expected Δ", "resource", "tokens"))
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.5, "0.5 s"), (99, "99 s"), (600, "10 min"), (26_700, "7.42 h"), (864_000, "10 days")]
 )

@@ -53,7 +53,7 @@ def write_chart(story: Story, path: Path) -> None:
     with canvas(path) as figure:
         axes = figure.subplots()
         draw_course(axes, course, story.progress.spread.deviation)
-        _name(axes, story.problem)
+        _name(axes, story.problem, course)
         explain(figure, *axes.get_legend_handles_labels(), columns=3)
 
 
@@ -200,7 +200,7 @@ def _having(course: Course, window: Window, status: Status) -> tuple[list[int], 
     return [number for number, _ in shown], [value for _, value in shown]
 
 
-def _name(axes: Axes, problem: Problem) -> None:
+def _name(axes: Axes, problem: Problem, course: Course) -> None:
     """Title and names of the axes."""
     direction = "lower" if problem.lower_is_better else "higher"
     name_axes(

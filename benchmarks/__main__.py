@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from benchmarks import drivers, false_keeps, iteration, machine, memory, opening, output, reports, startup
+from benchmarks import drivers, false_keeps, iteration, machine, memory, opening, output, reports, search, startup
 from benchmarks.arena import workplace
 from benchmarks.figures import Scale, Table
 
@@ -19,6 +19,7 @@ BENCHMARKS: Mapping[str, Callable[[Scale], Iterator[Table]]] = {
     "drivers": drivers.tables,
     "false_keeps": false_keeps.tables,
     "reports": reports.tables,
+    "search": search.tables,
 }
 
 

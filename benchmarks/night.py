@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,14 +17,15 @@ from typing import Any, Literal
 from benchmarks.arena import Arena, workplace
 from benchmarks.improviser import Improviser
 from benchmarks.problems.problem import Problem
-from pytest_autoresearch.critics.base import Critic
+from pytest_autoresearch.critics.base import Brief, Critic
 from pytest_autoresearch.critics.hybrid import Hybrid
 from pytest_autoresearch.critics.samplers import SamplerName
 from pytest_autoresearch.critics.tuner import Tuner
 from pytest_autoresearch.judge import judge
 from pytest_autoresearch.masking import Mask
-from pytest_autoresearch.records import Experiment, Measurement, ParameterValue
+from pytest_autoresearch.records import Idea, Measurement, ParameterValue
 from tests.critics.support import brief, experiment
+from tests.llm.desk import OpenDesk
 from tests.llm.server import MODEL, ScriptedServer, serving
 from tests.llm.support import Line, ollama
 from tests.support import Toy, problem_with
@@ -66,8 +68,11 @@ def tag(seed: int) -> str:
 
 def by_critic(problem: Problem, arm: Arm, seed: int, count: int) -> Night:
     """`count` experiments in this process, without git, ledger and runner."""
+    line = _Research(problem, seed)
     with _critic(problem, arm, seed) as critic:
-        return _alone(problem, critic, seed, count)
+        for _ in range(count):
+            line.try_out(critic.propose(line.brief()))
+    return line.night()
 
 
 def by_pytest(problem: Problem, arm: Arm, seed: int, count: int) -> Night:
@@ -80,25 +85,47 @@ def by_pytest(problem: Problem, arm: Arm, seed: int, count: int) -> Night:
             return _session(directory, problem, critic, seed, count)
 
 
-def _alone(problem: Problem, critic: Critic, seed: int, count: int) -> Night:
-    done: list[Experiment] = [experiment(0, "keep", problem.baseline, contract=_CONTRACT)]
-    source, best = problem.source, problem.baseline
-    ideas: Counter[str] = Counter()
-    for number in range(1, count + 1):
-        more: dict[str, Any] = {"metric": best, "lower_is_better": problem.lower_is_better, "contract": _CONTRACT}
-        seeded = {"seed": zlib.crc32(tag(seed).encode()), "baseline": problem.baseline}
-        idea = critic.propose(brief(ideas, source, number, done, **more, **seeded))
-        ideas[idea.critic] += 1
-        metric = problem.measure(**idea.parameters)
-        measured = Measurement(metric, failure="" if metric is not None else "not valid")
-        verdict = judge(measured, best, problem.lower_is_better)
-        done.append(experiment(number, verdict.status, metric, idea, contract=_CONTRACT))
-        if verdict.status == "keep":
+class _Research:
+    """One line of research in memory: the incumbent, and what was done so far."""
+
+    def __init__(self, problem: Problem, seed: int) -> None:
+        self._problem = problem
+        self._seed = zlib.crc32(tag(seed).encode())
+        self._source = problem.source
+        self._best = problem.baseline
+        self._ideas: Counter[str] = Counter()
+        self._done = [experiment(0, "keep", problem.baseline, contract=_CONTRACT)]
+
+    def brief(self) -> Brief:
+        """What a session would tell the critic."""
+        return brief(
+            self._ideas,
+            self._source,
+            len(self._done),
+            self._done,
+            metric=self._best,
+            lower_is_better=self._problem.lower_is_better,
+            seed=self._seed,
+            contract=_CONTRACT,
+            baseline=self._problem.baseline,
+        )
+
+    def try_out(self, idea: Idea) -> None:
+        """Measure and judge; what is better is the incumbent from then on."""
+        metric = self._problem.measure(**idea.parameters)
+        measured = Measurement(metric, failure="not valid" if metric is None else "")
+        status = judge(measured, self._best, self._problem.lower_is_better).status
+        self._ideas[idea.critic] += 1
+        self._done.append(experiment(len(self._done), status, metric, idea, contract=_CONTRACT))
+        if status == "keep":
             assert idea.content is not None
             assert metric is not None
-            source, best = idea.content, metric
-    proposals = [one.idea.parameters for one in done if one.idea is not None]
-    return Night(proposals, [one.metric for one in done])
+            self._source, self._best = idea.content, metric
+
+    def night(self) -> Night:
+        """All of it."""
+        ideas = (one.idea for one in self._done if one.idea is not None)
+        return Night([idea.parameters for idea in ideas], [one.metric for one in self._done])
 
 
 @contextmanager
@@ -108,11 +135,9 @@ def _critic(problem: Problem, arm: Arm, seed: int) -> Iterator[Critic]:
     if arm.model is None:
         yield tuner
         return
-    with _model(problem, arm, seed) as server:
-        line = Line(ollama(server.url))
-        asked = problem_with(mutable_file="solution.py", lower_is_better=problem.lower_is_better)
-        yield Hybrid(asked, line.model, Mask({}), line.desk, tuner, has_coder=False)
-        line.model.close()
+    asked = problem_with(mutable_file="solution.py", lower_is_better=problem.lower_is_better)
+    with _model(problem, arm, seed) as server, closing(Line(ollama(server.url)).model) as model:
+        yield Hybrid(asked, model, Mask({}), OpenDesk(), tuner, has_coder=False)
 
 
 @contextmanager
@@ -126,7 +151,7 @@ def _session(directory: Path, problem: Problem, critic: Mapping[str, Any], seed:
     assert problem.files is not None
     keys = {
         "mutable_file": "solution.py",
-        "runner": f"{sys.executable} -S -E solution.py",
+        "runner": shlex.join([sys.executable, "-S", "-E", "solution.py"]),
         "lower_is_better": problem.lower_is_better,
         "readonly_files": [*problem.files],
         "critic": critic,

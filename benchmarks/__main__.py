@@ -6,7 +6,19 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from benchmarks import drivers, false_keeps, iteration, machine, memory, opening, output, parallel, reports, startup
+from benchmarks import (
+    drivers,
+    false_keeps,
+    iteration,
+    machine,
+    memory,
+    opening,
+    output,
+    parallel,
+    reports,
+    search,
+    startup,
+)
 from benchmarks.arena import workplace
 from benchmarks.figures import Scale, Table
 
@@ -20,6 +32,7 @@ BENCHMARKS: Mapping[str, Callable[[Scale], Iterator[Table]]] = {
     "false_keeps": false_keeps.tables,
     "reports": reports.tables,
     "parallel": parallel.tables,
+    "search": search.tables,
 }
 
 

@@ -1,0 +1,1 @@
+"""Problems of which the best is known: what a search is measured on."""

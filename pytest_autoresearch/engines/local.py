@@ -29,6 +29,11 @@ class LocalEngine:
         """How many candidates are measured at a time."""
         return len(self._slots)
 
+    @property
+    def doing(self) -> str:
+        """Nothing that the log files do not say."""
+        return ""
+
     def measure(self, candidate: Candidate) -> Measurement:
         """Run a candidate in the first slot that is free."""
         slot = self._free.get()

@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import re
 import signal
+import socket
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,6 +23,7 @@ from pytest_autoresearch.text import one_line
 
 _OPTIONS = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
 _SAID = 300
+_ANSWER_S = 10.0
 
 
 class Cluster:
@@ -98,15 +101,22 @@ def _in_words(resources: Mapping[str, float]) -> str:
 
 def _connect(ray: Any, address: str | None) -> None:
     """Let Ray take the address as it takes it: None is RAY_ADDRESS, else this machine's, else a new one."""
+    where = address or os.environ.get("RAY_ADDRESS") or "this machine"
     try:
+        _require_listener(where)
         with _undisturbed():
             ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError, ValueError, ImportError, AssertionError) as error:
-        where = address or os.environ.get("RAY_ADDRESS") or "this machine"
+    except (OSError, RuntimeError, ValueError, ImportError, AssertionError) as error:
         raise UserError(
             f"engine: no Ray cluster at {where}: {one_line(str(error), _SAID)}; start one with `ray start --head`, "
             "mend engine.address, or take it out and one is started here"
         ) from None
+
+
+def _require_listener(where: str) -> None:
+    """OSError if nobody is at `host:port`, where Ray itself would try for minutes."""
+    if found := re.fullmatch(r"(?:\w+://)?\[?([^/\]]+)\]?:(\d+)(?:/.*)?", where):
+        socket.create_connection((found[1], int(found[2])), timeout=_ANSWER_S).close()
 
 
 @contextmanager

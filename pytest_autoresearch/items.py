@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 INTERRUPTED = "interrupted; it will be measured again at the next start"
 _RUNNING_US = re.compile(r"[/\\](_pytest|pluggy|contextlib|functools)([/\\]|\.py$)")
 _SPARE_S = 120.0
+_SPARE_OF_CLUSTER_S = 900.0  # one that grows when it is asked to takes minutes
 _FRUITLESS = 3
 
 
@@ -93,13 +94,14 @@ class ProblemFile(pytest.File):
     def budget_s(self, runs: int) -> float:
         """The outer clock over `runs` runs: each process has its own deadline, and this one is never first."""
         try:
-            problem = self.research.problem
+            problem, engine = self.research.problem, self.research.engine_section
         except UserError:
             return _SPARE_S
+        runs *= engine.turns
         if problem.noise is not None:
             runs *= problem.noise.most_runs
         processes = runs * (1 + bool(problem.evaluator) + bool(problem.holdout))
-        return processes * problem.hard_timeout_s + _SPARE_S
+        return processes * problem.hard_timeout_s + (_SPARE_OF_CLUSTER_S if engine.kind == "ray" else _SPARE_S)
 
     def teardown(self) -> None:
         """Close the session after the last item of this file."""

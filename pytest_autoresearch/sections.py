@@ -27,6 +27,7 @@ from pytest_autoresearch.fields import (
 )
 
 MOST_PAIRS = 20
+TRIES = 4
 
 
 class Section(BaseModel):
@@ -89,6 +90,11 @@ class EngineSection(Section):
     def at_once(self) -> int:
         """How many runs of an iteration could go on at a time."""
         return self.candidates + self.concurrent_baseline
+
+    @property
+    def turns(self) -> int:
+        """How many runs may come one after the other: none has a worker at once, and a cluster may lose some."""
+        return self.at_once * (TRIES if self.kind == "ray" else 1)
 
     @property
     def gpus(self) -> int:

@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pytest_autoresearch.coders.agents import AGENTS
 from pytest_autoresearch.llm.endpoint import PROVIDERS
+from pytest_autoresearch.sections import EngineSection
 from tests.conftest import MakeToy
 from tests.llm.server import Asked, Behaviour, body, serving
-from tests.support import clean_environment, commands, git, scores
+from tests.support import clean_environment, commands, git, problem_with, scores
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")])
@@ -189,6 +191,14 @@ def test_the_servers_of_the_critics_page_are_the_ones_that_are_asked() -> None:
         (row,) = re.findall(rf"^\| `{name}` \|.*$", page, re.MULTILINE)
         assert f"`{provider.base_url}`" in row
         assert provider.key_env is None or f"`{provider.key_env}`" in row
+
+
+def test_the_sections_of_the_engines_page_are_read_and_no_key_is_missing() -> None:
+    page = ROOT / "docs" / "engines.md"
+    for block in blocks(page, "yaml"):
+        assert problem_with(**yaml.safe_load(block)).engine.kind == "ray"
+    named = re.findall(r"^\| `(\w+)` \|", page.read_text().split("## ")[0], re.MULTILINE)
+    assert named == list(EngineSection.model_fields)
 
 
 def test_every_key_of_a_problem_is_on_its_page() -> None:

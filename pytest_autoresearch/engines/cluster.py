@@ -12,6 +12,7 @@ import re
 import signal
 import socket
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from pytest_autoresearch.text import one_line
 _OPTIONS = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
 _SAID = 300
 _ANSWER_S = 10.0
+_KNOWN_S = 2.0
 
 
 class Cluster:
@@ -38,6 +40,8 @@ class Cluster:
 
         self.ray: Any = ray
         self._resources = dict(section.resources)
+        self._known: dict[str, Mapping[str, float]] = {}
+        self._known_until = 0.0
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
             _connect(ray, section.address)
@@ -50,22 +54,39 @@ class Cluster:
         return {**asked, "resources": own} if own else asked
 
     @property
+    def beside_us(self) -> dict[str, Any]:
+        """The options of what had best be on this machine, if it is one of the cluster's."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        node = self.ray.get_runtime_context().get_node_id()
+        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True)}
+
+    @property
     def demand(self) -> dict[str, float]:
         """The same as a node has it; a task takes one CPU if nothing else is said."""
         asked = {"num_cpus": 1.0, **self._resources}
         return {_OPTIONS.get(name, name): value for name, value in asked.items() if value}
 
-    def nodes(self) -> list[Mapping[str, float]]:
-        """What each node that lives has in all."""
-        return [dict(node["Resources"]) for node in self.ray.nodes() if node["Alive"]]
+    def nodes(self) -> dict[str, Mapping[str, float]]:
+        """What each node that lives has in all, by its id; known for two seconds."""
+        if time.monotonic() >= self._known_until:
+            self._known = {node["NodeID"]: node["Resources"] for node in self.ray.nodes() if node["Alive"]}
+            self._known_until = time.monotonic() + _KNOWN_S
+        return self._known
+
+    def has_node(self, name: str) -> bool:
+        """Whether a node lives that calls itself so: `host (the beginning of its id)`."""
+        beginning = name.rpartition("(")[2].rstrip(")")
+        return any(node.startswith(beginning) for node in self.nodes())
 
     def could_run(self) -> bool:
         """Whether there is a node that could take a run, if nothing else ran there."""
-        return any(all(node.get(name, 0) >= value for name, value in self.demand.items()) for node in self.nodes())
+        nodes = self.nodes().values()
+        return any(all(node.get(name, 0) >= value for name, value in self.demand.items()) for node in nodes)
 
     def shortage(self) -> str:
         """What a run asks for, and what there is."""
-        nodes = self.nodes()
+        nodes = self.nodes().values()
         held = " + ".join(_in_words({name: node.get(name, 0) for name in self.demand}) for node in nodes)
         return f"{_in_words(self.demand)}; the cluster has {held or 'no node'} on {len(nodes)} node(s)"
 

@@ -35,7 +35,7 @@ class Flight:
 
     @property
     def seconds(self) -> float:
-        """How long ago it was asked for."""
+        """How long ago it began, or was asked for."""
         return time.monotonic() - self._begun
 
     @property
@@ -68,17 +68,21 @@ class Flight:
             self._descriptor = file.fileno()
             yield
 
-    def take(self, news: Iterable[News]) -> str:
-        """Take what it says; that it was lost on another node, if it begins anew, else ''."""
-        lost = ""
+    def take(self, news: Iterable[News]) -> Iterator[str]:
+        """Take what it says; each node on which it was lost, if it begins anew."""
         for one in news:
-            if self._attempt and one.attempt != self._attempt:
-                lost = f"its worker on node {self.node} is gone"
-                with suppress(OSError):
-                    os.ftruncate(self._descriptor, 0)
-            self._attempt, self.node = one.attempt, one.node
+            if one.attempt != self._attempt:
+                if self.has_begun:
+                    yield self.lose()
+                self._attempt, self.node, self._begun = one.attempt, one.node, time.monotonic()
             self._write(one.piece, one.offset)
-        return lost
+
+    def lose(self) -> str:
+        """It has to begin anew: the node that it was on."""
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+        self._attempt, self._line, self._begun = "", "", time.monotonic()
+        return self.node
 
     def write_logs(self, logs: LogFiles, written: Mapping[str, bytes]) -> None:
         """Make its logs what they came to be in the end."""

@@ -23,9 +23,8 @@ from pytest_autoresearch.opening import OpenSession
 from pytest_autoresearch.place import Place
 from pytest_autoresearch.records import Candidate, Measurement, label
 from pytest_autoresearch.runner import Stage, Tick
-from pytest_autoresearch.sections import EngineSection
+from pytest_autoresearch.sections import TRIES, EngineSection
 
-TRIES = 4
 _POLL_S = 0.5
 _SAID_AFTER_S = 10.0
 _PATIENCE_S = 300.0
@@ -62,7 +61,7 @@ class RayEngine:
         self._cluster = Cluster(section)
         ray = self._ray = self._cluster.ray
         self._tree = ray.put(tree.content)
-        self._board = ray.remote(num_cpus=0, max_restarts=-1)(Board).remote()
+        self._board = ray.remote(**self._cluster.beside_us, num_cpus=0, max_restarts=-1)(Board).remote()
         options = {"max_retries": TRIES - 1, "scheduling_strategy": "SPREAD", **self._cluster.options}
         self._task = ray.remote(**options)(errand_task())
 
@@ -110,18 +109,23 @@ class RayEngine:
         self._flights[key] = flight
         try:
             with flight.following(self._opened.runner.parts.logs, candidate):
-                self._wait(key, flight, candidate)
+                self._see_through(key, flight, candidate)
                 return self._landed(flight, candidate)
+        finally:
+            del self._flights[key]
+
+    def _see_through(self, key: str, flight: Flight, candidate: Candidate) -> None:
+        try:
+            self._wait(key, flight, candidate)
         except BaseException:
             self._end(flight)
             raise
-        finally:
-            del self._flights[key]
 
     def _wait(self, key: str, flight: Flight, candidate: Candidate) -> None:
         """Return once there is a result; meanwhile say how it stands."""
         while not self._ray.wait([flight.task], timeout=_POLL_S)[0]:
-            self._look(key, flight)
+            self._listen(key, flight)
+            self._require_node(flight)
             if not candidate.seat:
                 problem, what = self._opened.session.problem, flight.in_words or "runner"
                 stage = Stage(what, candidate.number, problem.time_budget_s, problem.hard_timeout_s)
@@ -129,12 +133,22 @@ class RayEngine:
             if flight.cancelled_s > _CANCEL_S:
                 self._ray.cancel(flight.task, force=True)
                 return
+        self._listen(key, flight)
 
-    def _look(self, key: str, flight: Flight) -> None:
+    def _listen(self, key: str, flight: Flight) -> None:
+        """Take in what it says."""
         with suppress(self._ray.exceptions.RayError):
-            if lost := flight.take(self._ray.get(self._board.take.remote(key), timeout=_POLL_S)):
-                self._warn(f"experiment {flight.label}: {lost}; it is measured again")
-        if not flight.has_begun and flight.seconds > min(_SAID_AFTER_S, self._patience_s):
+            for node in flight.take(self._ray.get(self._board.take.remote(key), timeout=_POLL_S)):
+                self._lost(flight, node)
+
+    def _lost(self, flight: Flight, node: str) -> None:
+        self._warn(f"experiment {flight.label}: node {node} or the worker on it is gone; it is measured again")
+
+    def _require_node(self, flight: Flight) -> None:
+        """Say what it waits for; UserError if it has waited long enough for what no node has."""
+        if flight.has_begun and not self._cluster.has_node(flight.node):
+            self._lost(flight, flight.lose())
+        if not flight.has_begun and flight.seconds > min(_SAID_AFTER_S, self._patience_s / 2):
             flight.waiting = f"waiting for {self._cluster.shortage()}"
             if flight.seconds > self._patience_s and not self._cluster.could_run():
                 raise UserError(
@@ -173,8 +187,10 @@ class RayEngine:
 
     def _cancel(self, flight: Flight) -> None:
         flight.cancel()
-        with suppress(self._ray.exceptions.RayError):
-            self._ray.cancel(flight.task)
+        # Ray 2.60 ends this process if a task is cancelled that has just ended ("task that was not pending")
+        if not self._ray.wait([flight.task], timeout=0)[0]:
+            with suppress(self._ray.exceptions.RayError):
+                self._ray.cancel(flight.task)
 
     def _end(self, flight: Flight) -> None:
         """Have it ended when this returns, if its node still answers."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,9 +22,14 @@ import pytest
 from tests.conftest import MakeToy
 from tests.engines.test_round import labels, meeting, running
 from tests.support import Toy, clean_environment, git, kill, scores, wait_for
+from tests.test_docs import ROOT, blocks
 
-pytest.importorskip("ray", reason="needs Ray: pip install 'pytest-autoresearch[ray]'")
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install 'pytest-autoresearch[ray]'"),
+]
 
 
 class Machines:
@@ -248,8 +256,29 @@ def test_a_node_that_dies_costs_a_second_measurement_and_no_verdict(
     output, _ = started.communicate(timeout=100)
     assert started.returncode == 0, output
     assert toy.statuses() == [("keep", 10), ("keep", 9)]
-    assert "its worker on node" in output
-    assert "is gone; it is measured again" in output
+    assert "or the worker on it is gone; it is measured again" in output
+    nothing_runs(toy)
+
+
+def test_where_no_node_is_left_the_user_is_told(make_toy: MakeToy, own_machines: Machines, tmp_path: Path) -> None:
+    toy = make_toy(problem={"engine": own_machines.engine(), "hard_timeout_s": 200})
+    toy.write("solution.sh", str(waiting(tmp_path, 10)["content"]))
+    toy.commit("a baseline that waits")
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(
+            script,
+            toy,
+            own_machines,
+            "engine = RayEngine(research.place, research.opened, research.engine_section, lambda *a: None, print,\n"
+            "                   patience_s=4)\n"
+            "engine.measure(research.session.standing(0))\n",
+        )
+        wait_for(lambda: there(tmp_path), "the run")
+        for raylet in list(own_machines.nodes):
+            own_machines.remove(raylet)
+        ended = done.result()
+    assert "or the worker on it is gone; it is measured again" in ended.stdout
+    assert "engine: no node can take a run, which asks for 1 CPU, 1 GPU; the cluster has" in ended.stderr
     nothing_runs(toy)
 
 
@@ -400,6 +429,24 @@ def _home(process: psutil.Process) -> str:
         return process.environ().get("HOME", "")
     except psutil.Error:
         return ""
+
+
+def test_the_commands_of_the_page_are_rays_and_ours(make_toy: MakeToy, machines: Machines, tmp_path: Path) -> None:
+    toy = make_toy(*scores(9, 8))
+    install, head, node, ours = " ".join(blocks(ROOT / "docs" / "engines.md", "sh")).strip().splitlines()
+    assert install == "pip install 'pytest-autoresearch[ray]'"
+    options = subprocess.run(
+        [sys.executable, "-m", "ray.scripts.scripts", "start", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    for command in (head, node):
+        program, start, *rest = shlex.split(command)
+        assert (program, start) == ("ray", "start")
+        assert all(f"{option.split('=')[0]} " in options for option in rest)
+    words = shlex.split(ours)
+    assert words[:2] == ["pytest", "--autoresearch"]
+    environment = {**machines.environment, "RAY_ADDRESS": machines.cluster.address}
+    done = toy.run(*words[2:], env=environment)
+    assert labels(toy)[1:] == [("1.1", "discard", 9), ("1.2", "keep", 8)], done.stdout
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence(make_toy: MakeToy, tmp_path: Path) -> None:

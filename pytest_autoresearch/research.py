@@ -278,7 +278,7 @@ class Research:
         follower = Follower(self.place, self.problem_file, self._warn)
         return None if self.problem.tracker.kind == "none" else self._stack.enter_context(closing(follower))
 
-    @cached_property
+    @property
     def engine_section(self) -> EngineSection:
         """`engine:` of the problem, with what the user asked for."""
         asked = {"candidates": self.options.candidates, "kind": self.options.engine}

@@ -19,6 +19,8 @@ from typing import Any
 import psutil
 import pytest
 
+from pytest_autoresearch.sandbox import why_none
+from pytest_autoresearch.sections import SandboxSection
 from tests.conftest import MakeToy
 from tests.engines.test_round import labels, meeting, running
 from tests.support import Toy, clean_environment, git, kill, scores, wait_for
@@ -447,6 +449,40 @@ def test_the_commands_of_the_page_are_rays_and_ours(make_toy: MakeToy, machines:
     environment = {**machines.environment, "RAY_ADDRESS": machines.cluster.address}
     done = toy.run(*words[2:], env=environment)
     assert labels(toy)[1:] == [("1.1", "discard", 9), ("1.2", "keep", 8)], done.stdout
+
+
+def test_a_session_that_is_killed_takes_the_cluster_that_it_started_along(make_toy: MakeToy, tmp_path: Path) -> None:
+    environment = {"RAY_USAGE_STATS_ENABLED": "0", "HOME": str(tmp_path), "RAY_ADDRESS": "local"}
+    toy = make_toy(
+        waiting(tmp_path, 9), waiting(tmp_path, 8), problem={"engine": {"kind": "ray"}, "hard_timeout_s": 200}
+    )
+    started = toy.start("--iterations=1", "--autoresearch-candidates=2", env=environment)
+    wait_for(lambda: len(there(tmp_path)) == 2, "both runs")
+    kill(started)
+    nothing_runs(toy)
+    (tmp_path / "go").touch()
+    toy.run("--iterations=1", "--autoresearch-candidates=2", env=environment)
+    assert labels(toy) == [("0", "keep", 10), ("1.1", "discard", 9), ("1.2", "keep", 8)]
+    assert len(toy.ledger("idea")) == 2
+
+
+@pytest.mark.skipif(bool(why_none(SandboxSection())), reason=f"no sandbox here: {why_none(SandboxSection())}")
+def test_the_sandbox_is_laid_around_the_run_on_its_node(make_toy: MakeToy, machines: Machines, tmp_path: Path) -> None:
+    secret = tmp_path / "repository" / "secret"
+    look = f"cat data.txt {secret} {machines.store}/archives/*; touch {tmp_path}/out; echo y > here; cat here"
+    toy = make_toy(
+        {"hypothesis": "looks", "content": f"{look}; echo score: 9\n"},
+        problem={"engine": machines.engine(), "sandbox": "bwrap"},
+        files={"data.txt": "the data\n"},
+    )
+    secret.write_text("secret\n")
+    toy.run("--iterations=1", env=machines.environment)
+    assert toy.statuses() == [("keep", 10), ("keep", 9)]
+    lines = (toy.checkout / "run.log").read_text().splitlines()
+    assert lines[0] == "the data"
+    assert lines[-2:] == ["y", "score: 9"]
+    assert "secret" not in lines
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence(make_toy: MakeToy, tmp_path: Path) -> None:

@@ -314,10 +314,11 @@ class Research:
 
     def measure(self, candidate: Candidate) -> Measurement:
         """Run a candidate: on the cluster, or here; one of several in a checkout of its own, or in the session's."""
-        if candidate.seat or self.engine_section.kind == "ray":
+        if candidate.seat:
             return self.engine.measure(candidate)
         with self.exclusive.held():
-            return self.opened.runner.measure(candidate)
+            on_cluster = self.engine_section.kind == "ray"
+            return self.engine.measure(candidate) if on_cluster else self.opened.runner.measure(candidate)
 
     def expire(self) -> None:
         """End what runs now; called from another thread when an item's time is over.

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,8 +64,7 @@ class Cluster:
     @property
     def demand(self) -> dict[str, float]:
         """The same as a node has it; a task takes one CPU if nothing else is said."""
-        asked = {"num_cpus": 1.0, **self._resources}
-        return {_OPTIONS.get(name, name): value for name, value in asked.items() if value}
+        return _demand(self._resources)
 
     def nodes(self) -> dict[str, Mapping[str, float]]:
         """What each node that lives has in all, by its id; known for two seconds."""
@@ -90,6 +89,13 @@ class Cluster:
         held = " + ".join(_in_words({name: node.get(name, 0) for name in self.demand}) for node in nodes)
         return f"{_in_words(self.demand)}; the cluster has {held or 'no node'} on {len(nodes)} node(s)"
 
+    def run(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """The task of Ray's that runs a function somewhere; UserError if Ray does not take what each run asks for."""
+        try:
+            return self.ray.remote(**options, **self.options)(function).remote(*arguments)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"engine.resources: {one_line(str(error), _SAID)}") from None
+
     def close(self) -> None:
         """Let go of it."""
         if self._is_ours:
@@ -108,7 +114,12 @@ def in_words(section: EngineSection) -> str:
     address = section.address or os.environ.get("RAY_ADDRESS")
     where = f"the cluster at {address}" if address else "the cluster of this machine, started if there is none"
     settings = ", ".join(f"{name} {_setting(name)}" for name in ("RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED"))
-    return f"engine ray: {where}; {_in_words(section.resources) or 'one CPU'} a run; {settings}"
+    return f"engine ray: {where}; {_in_words(_demand(section.resources))} a run; {settings}"
+
+
+def _demand(resources: Mapping[str, float]) -> dict[str, float]:
+    asked = {"num_cpus": 1.0, **resources}
+    return {_OPTIONS.get(name, name): value for name, value in asked.items() if value}
 
 
 def _setting(name: str) -> str:

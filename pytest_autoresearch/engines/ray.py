@@ -62,8 +62,7 @@ class RayEngine:
         ray = self._ray = self._cluster.ray
         self._tree = ray.put(tree.content)
         self._board = ray.remote(**self._cluster.beside_us, num_cpus=0, max_restarts=-1)(Board).remote()
-        options = {"max_retries": TRIES - 1, "scheduling_strategy": "SPREAD", **self._cluster.options}
-        self._task = ray.remote(**options)(errand_task())
+        self._errand = errand_task()
 
     @property
     def workers(self) -> int:
@@ -104,7 +103,8 @@ class RayEngine:
         errand = pickle.dumps(Errand(self._terms, candidate, bar))
         iteration, _ = self._opened.session.progress.place_of(candidate.number)
         key = uuid.uuid4().hex
-        task = self._task.remote(__version__, errand, [self._tree], self._board, key)
+        sent = (__version__, errand, [self._tree], self._board, key)
+        task = self._cluster.run(self._errand, *sent, max_retries=TRIES - 1, scheduling_strategy="SPREAD")
         flight = Flight(label(iteration or candidate.number, candidate.seat), task)
         self._flights[key] = flight
         try:

@@ -142,7 +142,7 @@ def test_two_run_at_once_each_on_its_node_with_its_gpu(make_toy: MakeToy, machin
     toy = make_toy(*ideas, problem={"engine": machines.engine(candidates=2)})
     done = toy.run("--iterations=1", "-v", env=machines.environment)
     assert done.returncode == 0, done.stdout
-    assert f"engine ray: the cluster at {machines.cluster.address}; 1 num_cpus, 1 num_gpus a run" in done.stdout
+    assert f"engine ray: the cluster at {machines.cluster.address}; 1 CPU, 1 GPU a run" in done.stdout
     assert "RAY_AUTH_MODE is not set (Ray's default), RAY_USAGE_STATS_ENABLED = 0" in done.stdout
     assert labels(toy) == [("0", "keep", 10), ("1.1", "discard", 8), ("1.2", "keep", 6)]
     seen = [log.split() for log in logs(toy) if log.startswith("gpu")]
@@ -363,6 +363,14 @@ def test_what_no_node_has_is_said_and_not_waited_for_without_end(make_toy: MakeT
     assert f"waiting for {asked}" in done.stdout
     assert f"engine: no node can take a run, which asks for {asked}" in done.stderr
     assert "2 CPU, 1 GPU, 0 tape" in done.stderr
+
+
+def test_what_ray_does_not_take_for_an_amount_is_one_sentence(make_toy: MakeToy, machines: Machines) -> None:
+    toy = make_toy(problem={"engine": {**machines.engine(), "resources": {"num_gpus": 1.5}}})
+    done = toy.run("--iterations=1", env=machines.environment)
+    assert done.returncode == 1
+    assert "engine.resources: " in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 def test_what_a_link_leads_to_has_to_be_on_the_node_as_it_is_here(

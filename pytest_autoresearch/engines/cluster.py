@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -89,10 +89,10 @@ class Cluster:
         held = " + ".join(_in_words({name: node.get(name, 0) for name in self.demand}) for node in nodes)
         return f"{_in_words(self.demand)}; the cluster has {held or 'no node'} on {len(nodes)} node(s)"
 
-    def run(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """The task of Ray's that runs a function somewhere; UserError if Ray does not take what each run asks for."""
+    def submit(self, task: Any, *arguments: Any) -> Any:
+        """The result to come of a task; UserError if Ray does not take what each run asks for."""
         try:
-            return self.ray.remote(**options, **self.options)(function).remote(*arguments)
+            return task.remote(*arguments)
         except (ValueError, TypeError) as error:
             raise UserError(f"engine.resources: {one_line(str(error), _SAID)}") from None
 

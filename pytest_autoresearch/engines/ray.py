@@ -62,7 +62,8 @@ class RayEngine:
         ray = self._ray = self._cluster.ray
         self._tree = ray.put(tree.content)
         self._board = ray.remote(**self._cluster.beside_us, num_cpus=0, max_restarts=-1)(Board).remote()
-        self._errand = errand_task()
+        options = {"max_retries": TRIES - 1, "scheduling_strategy": "SPREAD", **self._cluster.options}
+        self._task = ray.remote(**options)(errand_task())
 
     @property
     def workers(self) -> int:
@@ -78,7 +79,7 @@ class RayEngine:
         """Run a candidate on the cluster; UserError if it cannot be run there."""
         ended = self._ended
         with self._room:
-            return _ENDED if ended != self._ended else self._fly(candidate)
+            return _ENDED if ended != self._ended else self._fly(candidate, ended)
 
     def expire(self) -> None:
         """End what runs, and what waits for a node."""
@@ -98,15 +99,16 @@ class RayEngine:
 
     # --- one run
 
-    def _fly(self, candidate: Candidate) -> Measurement:
+    def _fly(self, candidate: Candidate, ended: int) -> Measurement:
         bar = self._opened.runner.parts.second.bar(candidate)
         errand = pickle.dumps(Errand(self._terms, candidate, bar))
         iteration, _ = self._opened.session.progress.place_of(candidate.number)
         key = uuid.uuid4().hex
-        sent = (__version__, errand, [self._tree], self._board, key)
-        task = self._cluster.run(self._errand, *sent, max_retries=TRIES - 1, scheduling_strategy="SPREAD")
+        task = self._cluster.submit(self._task, __version__, errand, [self._tree], self._board, key)
         flight = Flight(label(iteration or candidate.number, candidate.seat), task)
         self._flights[key] = flight
+        if ended != self._ended:  # while it was asked for
+            self._cancel(flight)
         try:
             with flight.following(self._opened.runner.parts.logs, candidate):
                 self._see_through(key, flight, candidate)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from pytest_autoresearch.checkout import VIEWS
 from pytest_autoresearch.data import Data, Signature, files_below, hash_file, signature_of
@@ -45,6 +46,19 @@ class Pinned:
     sha256: str
     blob: str | None
     executable: bool
+
+
+class Source(Protocol):
+    """Where pinned files come from."""
+
+    def pins(self, name: str) -> Iterator[Pinned]:
+        """The files that `name`, a file or a directory of the project, stands for."""
+
+    def content(self, pin: Pinned) -> bytes:
+        """The pinned file."""
+
+    def recorded(self, path: str) -> bytes | None:
+        """Any other file of the project as it was when the session began; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +99,18 @@ class Origin:
             return (self.copies / pin.path).read_bytes()
         return self.blob(pin.blob, self.in_tree(pin.path))
 
+    def recorded(self, path: str) -> bytes | None:
+        """Any other file of the tree."""
+        try:
+            return self.git.output("cat-file", "--filters", f"{self.commit}:{self.in_tree(path)}")
+        except GitError:
+            return None
+
 
 class Contract:
     """The pinned files of a session and the fingerprint of all that its numbers rest on."""
 
-    def __init__(self, origin: Origin, problem: Problem, problem_name: str) -> None:
+    def __init__(self, origin: Source, problem: Problem, problem_name: str) -> None:
         self._origin = origin
         self._problem = problem
         self._signatures: dict[Path, Signature] = {}
@@ -120,6 +141,11 @@ class Contract:
             self._data[project] = Data(self._problem.fingerprint, project, left_out, known=known)
         return self._data[project]
 
+    def forget_others(self, project: Path) -> None:
+        """Let go of what is known of other directories than `project`."""
+        self._data = {one: data for one, data in self._data.items() if one == project}
+        self._signatures = {file: one for file, one in self._signatures.items() if project in file.parents}
+
     def changed(self, directory: Path) -> list[str]:
         """The pinned files that are not in `directory` as they were pinned; only what was touched is read."""
         return [path for path, pin in self.files.items() if not self._holds(directory, pin)]
@@ -148,12 +174,8 @@ class Contract:
 
     def put_back_data(self, project: Path, path: str) -> bool:
         """Write a file of the data as it was, if git holds it so; whether it does."""
-        data, git = self.data(project), self._origin.git
-        try:
-            content = git.output("cat-file", "--filters", f"{self._origin.commit}:{self._origin.in_tree(path)}")
-        except GitError:
-            return False
-        if hashlib.sha256(content).hexdigest() != data.hashes.get(path):
+        content = self._origin.recorded(path)
+        if content is None or hashlib.sha256(content).hexdigest() != self.data(project).hashes.get(path):
             return False
         _make_directories(project, (project / path).parent)
         replace_bytes(project / path, content)

@@ -63,6 +63,18 @@ class Holdout:
         yield from (Held(**json.loads(line)) for line in whole.split(b"\n") if line)
 
 
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a metric has to be better than; `beaten` is None if any will do."""
+
+    beaten: float | None
+    lower_is_better: bool
+
+    def is_passed(self, metric: float) -> bool:
+        """Whether this metric is."""
+        return self.beaten is None or is_better(metric, self.beaten, self.lower_is_better)
+
+
 class SecondOpinion:
     """Whether a candidate is worth holding out, and what came of it; of a session that asks for none, never.
 
@@ -75,14 +87,15 @@ class SecondOpinion:
         self._holdout = Holdout(records)
         self._session = session
 
-    def wanted(self, candidate: Candidate, metric: float) -> bool:
-        """Whether a candidate with this metric is to be held out, and was not yet."""
+    def bar(self, candidate: Candidate) -> Bar | None:
+        """What a candidate has to be better than to be held out; None if it is not, or was already."""
+        lower = self._problem.lower_is_better
         if self._problem.holdout is None or self._holdout.get(candidate.commit, self._session.fingerprint):
-            return False
+            return None
         incumbent = self._session.progress.incumbent
         if incumbent is None or incumbent.metric is None or candidate.commit == incumbent.commit:
-            return True
-        return is_better(metric, incumbent.metric, self._problem.lower_is_better)
+            return Bar(None, lower)
+        return Bar(incumbent.metric, lower)
 
     def take(self, candidate: Candidate, metric: float | None, failure: str) -> None:
         """Put what the second evaluator said on disk."""

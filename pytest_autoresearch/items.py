@@ -31,6 +31,7 @@ INTERRUPTED = "interrupted; it will be measured again at the next start"
 _RUNNING_US = re.compile(r"[/\\](_pytest|pluggy|contextlib|functools)([/\\]|\.py$)")
 _SPARE_S = 120.0
 _RUNS_OF_A_CHECK = 2
+_SPARE_OF_CLUSTER_S = 900.0  # one that grows when it is asked to takes minutes
 _FRUITLESS = 3
 
 
@@ -103,7 +104,7 @@ class ProblemFile(pytest.File):
         if problem.noise is not None:
             runs += max(each, runs) * problem.noise.most_runs
         processes = runs * (1 + bool(problem.evaluator) + bool(problem.holdout))
-        return processes * problem.hard_timeout_s + _SPARE_S
+        return processes * problem.hard_timeout_s + (_SPARE_OF_CLUSTER_S if engine.kind == "ray" else _SPARE_S)
 
     def teardown(self) -> None:
         """Close the session after the last item of this file."""

@@ -14,6 +14,7 @@ from typing import Literal
 
 from pytest_autoresearch.checkout import check_committed
 from pytest_autoresearch.critics.base import Brief, Exhausted
+from pytest_autoresearch.engines.cluster import require_ray
 from pytest_autoresearch.environment import runner_environment
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import replace_text
@@ -85,8 +86,8 @@ def tools_present(research: Research, parts: Parts) -> str:
 def problem_yaml(research: Research, parts: Parts) -> str:
     """The problem file is right, and selects nothing that this version lacks."""
     problem, engine = research.problem, research.engine_section
-    if engine.kind != "local":
-        raise UserError(f"{research.problem_file.name}: engine: not available in this version; take it out")
+    if engine.kind == "ray":
+        require_ray()
     if engine.candidates > 1 and research.waits_for_edits:
         raise UserError(
             f"engine.candidates is {engine.candidates}, and edits by hand come one at a time; set it to 1, or have a "

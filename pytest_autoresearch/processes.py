@@ -38,6 +38,9 @@ from pytest_autoresearch.supervisor import main
 main()
 """
 
+# It runs what follows as a child and waits for it.
+_SHELL = ("sh", "-c", '"$@"; exit $?', "sh")
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -82,15 +85,17 @@ class Supervisor:
 
     `marker` is put into the environment of each command as AUTORESEARCH_MARKER. Two supervisors that live at the
     same time need two markers: what a lost one leaves behind is found by it. UserError if the supervisor process
-    cannot be started.
+    cannot be started. A `nested` one is a grandchild, for a process whose children somebody kills together with it, as
+    Ray does: it sees that its parent is gone, and ends everything.
     """
 
-    def __init__(self, marker: str) -> None:
+    def __init__(self, marker: str, *, nested: bool = False) -> None:
         self._marker = marker
+        self._before = _SHELL if nested else ()
         # reentrant: a signal handler may call `expire` wherever the main thread is
         self._lock = threading.RLock()
         self._running = False
-        self._link: _Link | None = _Link()
+        self._link: _Link | None = _Link(self._before)
         self._identity = self._link.identity
 
     @property
@@ -140,7 +145,7 @@ class Supervisor:
                 self._link.kill()
                 self._link = None
             if self._link is None:
-                self._link = _Link()
+                self._link = _Link(self._before)
                 self._identity = self._link.identity
             return self._link
 
@@ -194,11 +199,11 @@ class _Lost(Exception):
 class _Link:
     """One supervisor process and the pipes to and from it."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: tuple[str, ...]) -> None:
         with starting("the supervisor process"), ExitStack() as undo:
             self._selector = undo.enter_context(selectors.DefaultSelector())
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, str(Path(__file__).with_name("__init__.py"))],
+                [*before, sys.executable, "-c", _BOOT, str(Path(__file__).with_name("__init__.py"))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 cwd="/",

@@ -31,9 +31,11 @@ from pytest_autoresearch.critics.samplers import SamplerName
 from pytest_autoresearch.critics.tuner import Tuner
 from pytest_autoresearch.desk import SessionDesk
 from pytest_autoresearch.edits import apply_idea
+from pytest_autoresearch.engines import cluster
 from pytest_autoresearch.engines.base import Engine
 from pytest_autoresearch.engines.exclusive import Exclusive
 from pytest_autoresearch.engines.local import LocalEngine
+from pytest_autoresearch.engines.ray import RayEngine
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.fields import EngineName, ProviderName, Sampler
 from pytest_autoresearch.files import replace_text
@@ -282,7 +284,7 @@ class Research:
         follower = Follower(self.place, self.problem_file, self._warn)
         return None if self.problem.tracker.kind == "none" else self._stack.enter_context(closing(follower))
 
-    @cached_property
+    @property
     def engine_section(self) -> EngineSection:
         """`engine:` of the problem, with what the user asked for."""
         asked = {"candidates": self.options.candidates, "kind": self.options.engine}
@@ -293,9 +295,19 @@ class Research:
 
     @cached_property
     def engine(self) -> Engine:
-        """Where several candidates are measured at once; UserError if it cannot have what that takes."""
-        made = LocalEngine(self.place, self.opened, self.engine_section)
+        """Where several candidates are measured at once, or all there are; UserError if it lacks what that takes."""
+        section, opened = self.engine_section, self.opened
+        made: Engine = (
+            RayEngine(self.place, opened, section, self.tick, self._warn)
+            if section.kind == "ray"
+            else LocalEngine(self.place, opened, section)
+        )
         return self._stack.enter_context(closing(made))
+
+    @property
+    def engine_in_words(self) -> str:
+        """Which cluster the runs go to, for the header; '' where they are on this machine."""
+        return cluster.in_words(self.engine_section) if self.engine_section.kind == "ray" else ""
 
     @cached_property
     def exclusive(self) -> Exclusive:
@@ -307,11 +319,12 @@ class Research:
         return Exclusive(self.engine_section.exclusive, waiting)
 
     def measure(self, candidate: Candidate) -> Measurement:
-        """Run a candidate: one of several in a checkout of its own, another one in the session's."""
+        """Run a candidate: on the cluster, or here; one of several in a checkout of its own, or in the session's."""
         if candidate.seat:
             return self.engine.measure(candidate)
         with self.exclusive.held():
-            return self.opened.runner.measure(candidate)
+            on_cluster = self.engine_section.kind == "ray"
+            return self.engine.measure(candidate) if on_cluster else self.opened.runner.measure(candidate)
 
     def expire(self) -> None:
         """End what runs now; called from another thread when an item's time is over.

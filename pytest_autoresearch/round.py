@@ -173,6 +173,7 @@ class Round:
     def _tick(self, elapsed: float) -> None:
         problem, count = self._session.problem, len(self._entries)
         what = f"{count} candidates" if count > 1 else "1 candidate"
+        what += f" ({doing})" if (doing := self._research.engine.doing) else ""
         stage = Stage(what, self._iteration, problem.time_budget_s, problem.hard_timeout_s, unit="iteration")
         self._research.tick(stage, elapsed)
 

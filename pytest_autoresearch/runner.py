@@ -12,15 +12,14 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from pytest_autoresearch.contract import Contract, Pristine
 from pytest_autoresearch.environment import evaluator_environment, runner_environment
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import remove
-from pytest_autoresearch.holdout import SecondOpinion
-from pytest_autoresearch.leftovers import Left, Leftovers
-from pytest_autoresearch.logs import Logs
+from pytest_autoresearch.holdout import Bar
+from pytest_autoresearch.leftovers import Left
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processes import Command, Identity, Outcome, Supervisor
 from pytest_autoresearch.records import Candidate, Measurement
@@ -51,6 +50,40 @@ Started = Callable[[str, int, Identity], None]
 Strayed = Callable[[int, Left], None]
 
 
+class Order(Protocol):
+    """What deals with what a run finds and leaves in its checkout: `leftovers.Leftovers`."""
+
+    def before_run(self) -> Left | None:
+        """What somebody has done since the last run."""
+
+    def after_run(self, *, broken: bool) -> Left | None:
+        """What the run has left; `broken` says that it broke the contract."""
+
+
+class Opinion(Protocol):
+    """Who is shown what is worth holding out: `holdout.SecondOpinion`."""
+
+    @property
+    def log(self) -> Path:
+        """Where the second evaluator's log goes."""
+
+    def bar(self, candidate: Candidate) -> Bar | None:
+        """What a candidate has to be better than to be held out; None if it is not, whatever it gives."""
+
+    def take(self, candidate: Candidate, metric: float | None, failure: str) -> None:
+        """Take what the second evaluator said."""
+
+
+class LogFiles(Protocol):
+    """Where the logs go: `logs.Logs`."""
+
+    def of(self, candidate: Candidate) -> Path:
+        """Where the runner's log of a candidate goes."""
+
+    def of_evaluator(self, log: Path) -> Path:
+        """Where the evaluator's goes, beside that of its runner."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunnerParts:
     """What measuring takes.
@@ -66,9 +99,9 @@ class RunnerParts:
     pristine: Pristine
     supervisor: Supervisor
     sandbox: Sandbox
-    second: SecondOpinion
-    leftovers: Leftovers
-    logs: Logs
+    second: Opinion
+    leftovers: Order
+    logs: LogFiles
     started: Started
     strayed: Strayed
     tick: Tick
@@ -109,7 +142,8 @@ class Runner:
         log = self.parts.logs.of_evaluator(logs)
         evaluated = self._run("evaluator", self._problem.evaluator, candidate.number, self._pristine.directory, log)
         measured = self._read(evaluated, "evaluator")
-        if measured.metric is not None and candidate.blob and self._second.wanted(candidate, measured.metric):
+        bar = self._second.bar(candidate) if candidate.blob else None
+        if measured.metric is not None and bar is not None and bar.is_passed(measured.metric):
             self._hold_out(candidate)
         return replace(measured, seconds=outcome.seconds + evaluated.seconds)
 

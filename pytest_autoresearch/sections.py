@@ -29,6 +29,7 @@ from pytest_autoresearch.fields import (
 )
 
 MOST_PAIRS = 20
+TRIES = 4
 
 
 class CriticSection(Section):
@@ -104,12 +105,13 @@ class EngineSection(Section):
     )
     resources: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict,
-        description="What each run gets for itself: `{num_gpus: 1}`, and for `ray` whatever else the cluster has.",
+        description="What each run gets for itself: `{num_gpus: 1}`; of `ray` also `num_cpus`, `memory` in bytes, and whatever "
+        "else your nodes have.",
     )
     address: Text | None = Field(
         default=None,
-        description="Of `ray`: the running cluster, `auto` for the one that is found.",
-        json_schema_extra=in_words("one is started here"),
+        description="Of `ray`: the running cluster, `auto`, `HOST:PORT` or `ray://HOST:PORT`, as `ray.init` takes it.",
+        json_schema_extra=in_words("`RAY_ADDRESS`, else one of this machine, which is started if need be"),
     )
     exclusive: Annotated[list[Resource], BeforeValidator(listed)] = Field(
         default_factory=list,
@@ -145,7 +147,9 @@ class EngineSection(Section):
 
     @property
     def waves(self) -> int:
-        """After how many runs one after the other all of an iteration have been made, at the latest."""
+        """How many runs may come one after the other, at the latest: a cluster may have no room, and may lose some."""
+        if self.kind == "ray":
+            return self.at_once * TRIES
         workers = self.workers or (1 if self.resources else self.at_once)
         return -(-self.at_once // workers)
 

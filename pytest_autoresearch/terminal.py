@@ -52,6 +52,7 @@ def announcement(name: str, research: Research) -> list[str]:
         f"{problem.time_budget_s:g} s an experiment, ended at {problem.hard_timeout_s:g} s",
         f"  session {place.branch}, in {place.checkout / place.inside}",
     ]
+    lines += [f"  {line}" for line in [research.engine_in_words] if line]
     try:
         lines.append(f"  critic {research.choice.critic.name}: {research.choice.why}")
         said = (research.coder_in_words, research.estimate_in_words, *_idle_keys(research))

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pytest_autoresearch.cli import parser
 from pytest_autoresearch.coders.agents import AGENTS
@@ -20,7 +21,7 @@ from pytest_autoresearch.problem import Problem
 from tests import reference
 from tests.conftest import MakeToy
 from tests.llm.server import Asked, Behaviour, body, serving
-from tests.support import clean_environment, commands, git, scores
+from tests.support import clean_environment, commands, git, problem_with, scores
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")])
@@ -190,6 +191,11 @@ def test_the_servers_of_the_critics_page_are_the_ones_that_are_asked() -> None:
         (row,) = re.findall(rf"^\| `{name}` \|.*$", page, re.MULTILINE)
         assert f"`{provider.base_url}`" in row
         assert provider.key_env is None or f"`{provider.key_env}`" in row
+
+
+def test_the_sections_of_the_engines_page_are_read() -> None:
+    for block in blocks(ROOT / "docs" / "engines.md", "yaml"):
+        assert problem_with(**yaml.safe_load(block)).engine.kind == "ray"
 
 
 def test_every_key_of_a_problem_is_in_one_table_of_its_page() -> None:

@@ -328,6 +328,28 @@ def test_a_supervisor_that_is_told_to_end_ends_the_run_first(lab: Lab) -> None:
     assert living(escaped(lab.directory)) == []
 
 
+@linux
+def test_a_nested_supervisor_whose_parent_is_killed_ends_everything(marker: str, tmp_path: Path) -> None:
+    """Whoever kills the children of this process leaves nothing of a run, as long as they stop at the children."""
+    with Supervisor(marker, nested=True) as supervisor:
+        lab = Lab(tmp_path, supervisor)
+
+        def kill_children(elapsed: float) -> None:
+            psutil.Process(supervisor.identity.pid).kill()
+
+        outcome = lab.run(f"{escaping()}; sleep 1000", tick=kill_children)
+    assert outcome.lost or outcome.exit is not None
+    wait_for(lambda: not marked(marker), "the end of everything")
+
+
+def test_a_nested_supervisor_runs_what_another_one_does(marker: str, tmp_path: Path) -> None:
+    with Supervisor(marker, nested=True) as supervisor:
+        lab = Lab(tmp_path, supervisor)
+        assert [lab.run(f"exit {status}").exit for status in (0, 3)] == [0, 3]
+        assert lab.run("sleep 1000", timeout_s=0.2).expired
+    wait_for(lambda: identify(supervisor.identity.pid) is None, "the end of the supervisor")
+
+
 def test_a_supervisor_that_died_between_two_runs_is_replaced(lab: Lab) -> None:
     os.kill(lab.supervisor.identity.pid, signal.SIGKILL)
     wait_for(lambda: identify(lab.supervisor.identity.pid) is None, "the supervisor to end")

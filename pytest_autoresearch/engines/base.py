@@ -14,6 +14,10 @@ class Engine(Protocol):
     def workers(self) -> int:
         """How many candidates it measures at a time."""
 
+    @property
+    def doing(self) -> str:
+        """What there is to say of what it does at the moment, '' if nothing."""
+
     def measure(self, candidate: Candidate) -> Measurement:
         """What came of a candidate, once there was a worker for it; for any thread, UserError if it cannot be run."""
 

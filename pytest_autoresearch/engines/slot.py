@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -99,16 +99,22 @@ def home_slot(place: Place, number: int) -> Path:
 
 
 def _copy(source: Path, target: Path, project: Path) -> None:
-    """Copy what a run finds in a checkout: neither git's link, nor what is ours, nor sockets and pipes."""
+    """Copy what a run finds in a checkout."""
 
-    def left_out(directory: str, names: list[str]) -> set[str]:
-        here = Path(directory)
-        ours = {CHECKOUTS, ".git"} if here == source else {CHECKOUTS, *VIEWS} if here == project else set()
-        if here == source == project:
-            ours |= set(VIEWS)
-        return {name for name in names if name in ours or not _can_be_copied(here / name)}
+    def ignore(directory: str, names: list[str]) -> set[str]:
+        return left_out(source, project, Path(directory), names)
 
-    shutil.copytree(source, target, symlinks=True, ignore=left_out, dirs_exist_ok=True)
+    shutil.copytree(source, target, symlinks=True, ignore=ignore, dirs_exist_ok=True)
+
+
+def left_out(checkout: Path, project: Path, directory: Path, names: Iterable[str]) -> set[str]:
+    """Which `names` in a directory of a checkout no run is to find: git's, those that are ours, sockets and pipes."""
+    ours = set()
+    if directory == checkout:
+        ours |= {CHECKOUTS, ".git"}
+    if directory == project:
+        ours |= {CHECKOUTS, *VIEWS}
+    return {name for name in names if name in ours or not _can_be_copied(directory / name)}
 
 
 def _can_be_copied(path: Path) -> bool:

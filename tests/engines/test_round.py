@@ -304,6 +304,18 @@ def test_an_interrupt_ends_all_of_them(make_toy: MakeToy, tmp_path: Path) -> Non
     assert len(git(toy.directory, "worktree", "list").splitlines()) == 2
 
 
+def test_an_interrupt_begins_none_of_those_that_wait_for_a_worker(make_toy: MakeToy, tmp_path: Path) -> None:
+    place = tmp_path / "there"
+    ideas = meeting(place, 9, 8, 7, 6, count=99)
+    toy = make_toy(*ideas, problem={"engine": {"candidates": 4, "workers": 2}, "hard_timeout_s": 100})
+    started = toy.start("--iterations=1")
+    wait_for(lambda: len(list(place.iterdir())) == 2, "the first two")
+    started.send_signal(signal.SIGINT)
+    output, _ = started.communicate(timeout=60)
+    assert started.returncode == 2, output
+    assert len(list(place.iterdir())) == 2
+
+
 def test_a_timeout_ends_one_and_not_its_siblings(make_toy: MakeToy) -> None:
     toy = make_toy(
         {"hypothesis": "sleeps", "content": "sleep 60\n"},

@@ -105,8 +105,8 @@ class EngineSection(Section):
     )
     resources: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict,
-        description="What each run gets for itself: `{num_gpus: 1}`; of `ray` also `num_cpus`, `memory` in bytes, and whatever "
-        "else your nodes have.",
+        description="What each run gets for itself: `{num_gpus: 1}`; of `ray` also `num_cpus`, `memory` in bytes, and "
+        "whatever else your nodes have.",
     )
     address: Text | None = Field(
         default=None,

@@ -97,7 +97,7 @@ class Toy:
         return git(self.directory, "rev-parse", "HEAD")
 
     def ledger(self, kind: str | None = None) -> list[dict[str, Any]]:
-        lines = (self.records / "ledger.jsonl").read_text().splitlines()
+        lines = (self.records / "ledger.jsonl").read_text().rpartition("\n")[0].splitlines()
         records = [json.loads(line) for line in lines]
         return [record for record in records if kind in (None, record["kind"])]
 

@@ -25,6 +25,7 @@ def page_session() -> list[tuple[str, str]]:
 def normalised(output: str, directory: str) -> str:
     """Without what differs from run to run: where, how long, which commit."""
     output = re.sub(r" in \d+\.\d s ", " in N s ", output.replace(directory, "DIRECTORY"))
+    output = re.sub(r"last record: [-\d]+ [:\d]+", "last record: THEN", output)
     return re.sub(r" as [0-9a-f]{12};", " as COMMIT;", output)
 
 

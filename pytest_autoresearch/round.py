@@ -216,7 +216,7 @@ class Round:
     def _confirmed(self, entry: _Entry) -> Measurement:
         """What the entry gave; measured again in turn with the incumbent, where the problem asks for that."""
         assert entry.measured is not None
-        if self._session.problem.noise is None or entry.candidate is None or self._is_closing:
+        if self._session.problem.noise is None or entry.candidate is None or not self._may_be_kept(entry):
             return entry.measured
         earlier = sum(one.measured is not None and one.measured.confirmation is not None for one in self._entries)
         return self._session.confirm(entry.candidate, self._parts.measure, self.beaten, earlier=earlier)

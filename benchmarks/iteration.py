@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +18,8 @@ SMALL_BUDGET_MS, LARGE_BUDGET_MS = 25, 120
 LARGE = 20_000
 DRIFT = 0.2
 _PARTS, _REST = ("git", "ledger", "process"), "rest"
-_LOOP = str(Path(__file__).with_name("bare_loop.sh"))
+_LOOP, _OPTUNA_LOOP = (str(Path(__file__).with_name(name)) for name in ("bare_loop.sh", "optuna_loop.py"))
+_SHELL_LOOPS, _STUDY = ("plumbing", "porcelain"), "optuna"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Steps:
 
 
 def tables(scale: Scale) -> Iterator[Table]:
-    """Sessions of several lengths and two shell loops, in turn, in repositories of several sizes."""
+    """Sessions of several lengths, two shell loops and an Optuna study, in turn, in repositories of several sizes."""
     for files in _SIZES[scale].files:
         with workplace() as directory:
             toy = repository(directory / "repository", files)
@@ -78,7 +81,7 @@ def tables(scale: Scale) -> Iterator[Table]:
 
 def _of_repository(toy: Toy, files: int, sizes: Sizes) -> Iterator[Table]:
     sessions = {rows: Steps() for rows in sizes.rows}
-    loops = {kind: Steps() for kind in ("plumbing", "porcelain")}
+    loops = {kind: Steps() for kind in (*_SHELL_LOOPS, *([_STUDY] if find_spec("optuna") else []))}
     for rows in sessions:
         _begin(Arena(toy, f"rows{rows}"), rows)
     for kind in loops:
@@ -112,8 +115,9 @@ def _ours(arena: Arena, iterations: int) -> Iterator[Step]:
 
 
 def _bare(toy: Toy, kind: str, iterations: int) -> Iterator[Step]:
-    """The same by a shell loop, in a worktree of the same repository; its first iteration is left out as well."""
-    lines = timed(["bash", _LOOP, kind, str(iterations)], _checkout(toy, kind)).printed.splitlines()
+    """The same by a loop in a worktree of the same repository; its first iteration is left out as well."""
+    command = [sys.executable, _OPTUNA_LOOP] if kind == _STUDY else ["bash", _LOOP, kind]
+    lines = timed([*command, str(iterations)], _checkout(toy, kind)).printed.splitlines()
     for line in lines[1:]:
         status, total, runner = line.split()
         yield Step(status, (int(total) - int(runner)) / 1000)
@@ -133,15 +137,21 @@ def _overheads(files: int, sessions: Mapping[int, Steps], loops: Mapping[str, St
         ratios = [f"{steps.typical / loop.typical:.2f}" for loop in loops.values()]
         verdict = met(steps.typical, budget, "ms")
         rows.append((*_costs(f"session, from row {number:,}", steps), verdict, steady, *ratios, steps.cpu.text()))
-    rows += [(*_costs(f"shell loop, {kind}", steps), *[""] * 5) for kind, steps in loops.items()]
+    blank = [""] * (3 + len(loops))
+    rows += [(*_costs(_name(kind), steps), *blank) for kind, steps in loops.items()]
     return Table(
         f"iteration: overhead in a repository of {files:,} files",
         (
             *("what", "iterations", "discarded ms", "kept ms", "mean of the two", "budget", "against the first"),
-            *("times plumbing", "times porcelain", "CPU ms, pytest and git"),
+            *(f"times {kind}" for kind in loops),
+            "CPU ms, pytest and git",
         ),
         rows,
     )
+
+
+def _name(kind: str) -> str:
+    return "Optuna study, no git" if kind == _STUDY else f"shell loop, {kind}"
 
 
 def _costs(what: str, steps: Steps) -> tuple[str, ...]:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pytest_autoresearch.coders.base import ContractBroken
 from pytest_autoresearch.edits import EditError
 from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement
 from pytest_autoresearch.research import Parts, Research
+from pytest_autoresearch.session import Session
+
+
+def made_of(idea: Idea, session: Session, parts: Parts) -> tuple[Candidate | None, str]:
+    """The candidate that holds an idea, or why none could be made of it; neither if nothing came of it."""
+    try:
+        return session.apply(idea, parts.apply), ""
+    except EditError as error:
+        return None, f"edit: {error}"
+    except ContractBroken as broken:
+        return None, f"contract: {broken}"
 
 
 class Attempt:
@@ -38,12 +47,7 @@ class Attempt:
         """Get an idea and make a candidate of it; what cannot be made of it is judged later, as a crash."""
         self._goes_on = self._session.progress.pending_idea is not None
         self.idea = self._session.propose(self._parts.propose)
-        try:
-            self.candidate = self._session.apply(self.idea, self._parts.apply)
-        except EditError as error:
-            self.misfit = f"edit: {error}"
-        except ContractBroken as broken:
-            self.misfit = f"contract: {broken}"
+        self.candidate, self.misfit = made_of(self.idea, self._session, self._parts)
 
     @property
     def why_nothing(self) -> str:
@@ -68,4 +72,4 @@ class Attempt:
         if self.candidate is None:
             return Measurement(None, failure=self.misfit)
         self._research.models.release(left_behind=self._goes_on)
-        return self._session.measure(replace(self.candidate, seat=0), self._parts.measure)
+        return self._session.measure(self.candidate, self._parts.measure)

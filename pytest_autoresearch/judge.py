@@ -28,7 +28,7 @@ def judge(
     if change == 0:
         return Verdict("discard", _marked(f"equal to the incumbent ({incumbent:.6g})", measurement))
     better = (change < 0) == lower_is_better
-    text = _change(incumbent, measurement.metric)
+    text = change_in_words(incumbent, measurement.metric)
     if noise is not None and better:
         return _too_little(noise, text)
     return Verdict("keep" if better else "discard", _marked(text if better else f"worse: {text}", measurement))
@@ -39,7 +39,7 @@ def _confirmed(found: Confirmation, noise: NoiseSection, lower_is_better: bool) 
     if found.failed is not None:
         return Verdict("discard", f"inconclusive: the {found.failed} gave no metric when it was measured again")
     candidate, incumbent = fmean(found.candidate), fmean(found.incumbent)
-    text = _change(incumbent, candidate)
+    text = change_in_words(incumbent, candidate)
     if not found.holds:
         return Verdict("discard", f"inconclusive ({found.in_words}): {text}")
     if not looks_better(noise, candidate, incumbent, lower_is_better):
@@ -51,7 +51,8 @@ def _too_little(noise: NoiseSection, text: str) -> Verdict:
     return Verdict("discard", f"no better than min_improvement ({noise.min_improvement}) asks for: {text}")
 
 
-def _change(incumbent: float, metric: float) -> str:
+def change_in_words(incumbent: float, metric: float) -> str:
+    """From what to what, and by how much."""
     return f"{incumbent:.6g} → {metric:.6g} ({metric - incumbent:+.6g})"
 
 

@@ -54,8 +54,11 @@ class Place:
     @property
     def checkout(self) -> Path:
         """The session's own checkout, if it is where this package puts it."""
-        if self.is_at_home:
-            return self.home
+        return self.home if self.is_at_home else self.worktree
+
+    @property
+    def worktree(self) -> Path:
+        """Where this package puts a checkout of the session, unless the repository itself is it."""
         return self.home / CHECKOUTS / f"{self.prefix.replace('/', '-')}-{self.tag}"
 
     @property

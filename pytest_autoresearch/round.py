@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from pytest_autoresearch.attempt import Attempt
-from pytest_autoresearch.coders.base import ContractBroken
+from pytest_autoresearch.attempt import Attempt, made_of
 from pytest_autoresearch.critics.base import Exhausted
-from pytest_autoresearch.edits import EditError
 from pytest_autoresearch.engines.together import together
-from pytest_autoresearch.judge import is_better
+from pytest_autoresearch.judge import change_in_words, is_better
 from pytest_autoresearch.noise import looks_better
 from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Seat, Verdict, label
 from pytest_autoresearch.research import Parts, Research
@@ -61,8 +59,8 @@ class Round:
         assert progress.incumbent.metric is not None
         self._incumbent = progress.incumbent
         self._first = progress.next_number
-        self._iteration, self._seat = progress.place_of(self._first) if progress.pending_idea else (0, 1)
-        self._iteration = self._iteration or progress.iteration + 1
+        self._iteration, seat = progress.place_of(self._first)
+        self._seat = seat or 1
         waiting = [number for number in progress.pending if progress.place_of(number)[0] == self._iteration]
         self._is_closing = progress.iteration == self._iteration
         self._count = len(waiting) if self._is_closing else max(count, len(waiting))
@@ -118,13 +116,11 @@ class Round:
         if self._is_closing:
             return _Entry(seat, idea, self._session.candidate(seat.number))
         try:
-            candidate = self._session.apply(idea, self._parts.apply)
-        except EditError as error:
-            return _Entry(seat, idea, None, f"edit: {error}")
-        except ContractBroken as broken:
-            return _Entry(seat, idea, None, f"contract: {broken}")
+            candidate, misfit = made_of(idea, self._session, self._parts)
         finally:
             self._session.put_back()
+        if misfit:
+            return _Entry(seat, idea, None, misfit)
         if candidate is None:
             return None
         if twin := self._twin(candidate):
@@ -148,7 +144,7 @@ class Round:
         for entry in self._entries:
             if entry.candidate is not None and not self._is_closing and session.measured(entry.candidate) is None:
                 jobs[entry.label] = partial(self._parts.measure, entry.candidate)
-        if jobs and self._research.engine_section.concurrent_baseline and session.beside(self._first, BESIDE) is None:
+        if jobs and self._research.engine_section.concurrent_baseline and session.sampled(self._first, BESIDE) is None:
             jobs[BESIDE] = partial(self._parts.measure, session.standing(self._first, len(self._entries) + 1))
         if jobs:
             self._research.models.release(left_behind=False)
@@ -166,7 +162,7 @@ class Round:
                 entry.measured = Measurement(None, failure=entry.misfit or _INTERRUPTED.failure)
             else:
                 entry.measured = self._session.measured(entry.candidate) or _INTERRUPTED
-        beside = self._session.beside(self._first, BESIDE)
+        beside = self._session.sampled(self._first, BESIDE)
         if beside is not None and beside.metric is not None:
             self.beaten = beside.metric
 
@@ -184,8 +180,9 @@ class Round:
         kept = self._kept_before()
         for entry in self._by_metric():
             assert entry.measured is not None
-            if kept and self._may_be_kept(entry):
-                entry.verdict = Verdict("discard", f"{self._change(entry)}, but {kept} of its iteration is kept")
+            if kept and entry.metric is not None and self._may_be_kept(entry):
+                change = change_in_words(self.beaten, entry.metric)
+                entry.verdict = Verdict("discard", f"{change}, but {kept} of its iteration is kept")
                 continue
             entry.measured = self._confirmed(entry)
             entry.verdict = self._parts.judge(entry.measured, replace(self._incumbent, metric=self.beaten))
@@ -220,11 +217,6 @@ class Round:
             return entry.measured
         earlier = sum(one.measured is not None and one.measured.confirmation is not None for one in self._entries)
         return self._session.confirm(entry.candidate, self._parts.measure, self.beaten, earlier=earlier)
-
-    def _change(self, entry: _Entry) -> str:
-        metric = entry.metric
-        assert metric is not None
-        return f"{self.beaten:.6g} → {metric:.6g} ({metric - self.beaten:+.6g})"
 
     def _record(self, entry: _Entry) -> Experiment:
         assert entry.measured is not None

@@ -284,9 +284,9 @@ class Session:
 
     def measured(self, candidate: Candidate) -> Measurement | None:
         """What is known of a candidate under this contract: measured for this very result, or for one before."""
-        return self.beside(candidate.number, FIRST) or self._measured_before(candidate.blob)
+        return self.sampled(candidate.number, FIRST) or self._measured_before(candidate.blob)
 
-    def beside(self, number: int, role: str) -> Measurement | None:
+    def sampled(self, number: int, role: str) -> Measurement | None:
         """What was measured in that role for a result that waits, under this contract."""
         for sample in self.progress.samples:
             if (sample["number"], sample["role"], sample["contract"]) == (number, role, self.fingerprint):
@@ -307,11 +307,8 @@ class Session:
         """What measures several times, where the problem says that there is noise."""
         if self.problem.noise is None:
             return None
-
-        def alone(one: Candidate) -> Measurement:
-            return _finite(self._run(replace(one, seat=0), run))
-
-        return Trial(self._journal, number, self.fingerprint, self.problem.noise, alone)
+        noise, journal = self.problem.noise, self._journal
+        return Trial(journal, number, self.fingerprint, noise, lambda one: _finite(self._run(one, run)))
 
     def record(
         self,
@@ -388,10 +385,13 @@ class Session:
         self.write("uncoded", number=self.number, reason=reason)
 
     def _run(self, candidate: Candidate, run: Measure) -> Measurement:
-        """Run the candidate; what somebody writes in its place meanwhile, or did in the moment before, is kept."""
+        """Run the candidate in the session's own checkout.
+
+        What somebody writes in its place meanwhile, or did in the moment before, is kept.
+        """
         self._keep_what_came(candidate)
         self.workspace.write(candidate.content)
-        measured = run(candidate)
+        measured = run(replace(candidate, seat=0))
         self._keep_what_came(candidate)
         return measured
 

@@ -11,10 +11,6 @@ class Engine(Protocol):
     """Measures candidates, as many at a time as it has workers."""
 
     @property
-    def workers(self) -> int:
-        """How many candidates it measures at a time."""
-
-    @property
     def doing(self) -> str:
         """What there is to say of what it does at the moment, '' if nothing."""
 

@@ -28,11 +28,6 @@ class LocalEngine:
             self._free.put(slot)
 
     @property
-    def workers(self) -> int:
-        """How many candidates are measured at a time."""
-        return len(self._slots)
-
-    @property
     def doing(self) -> str:
         """Nothing that the log files do not say."""
         return ""

@@ -94,8 +94,7 @@ def _workspace(place: Place, opened: OpenSession) -> Workspace:
 
 def home_slot(place: Place, number: int) -> Path:
     """Where a slot's checkout may be: as deep as the session's own, so that relative links lead where they did."""
-    own = place.home / CHECKOUTS / f"{place.prefix.replace('/', '-')}-{place.tag}"
-    return own.with_name(f"{own.name}{_SLOT}{number}")
+    return place.worktree.with_name(f"{place.worktree.name}{_SLOT}{number}")
 
 
 def _copy(source: Path, target: Path, project: Path) -> None:

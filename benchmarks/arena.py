@@ -85,7 +85,7 @@ class Arena:
         with patch.object(os, "fsync", lambda _: None):
             for each in range(journal.progress.next_number, number + 1):
                 for kind, fields in _discarded(each, incumbent):
-                    journal.ledger.append(kind, **fields)
+                    journal.write(kind, **fields)
         journal.close()
 
 

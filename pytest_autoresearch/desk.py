@@ -60,7 +60,7 @@ class SessionDesk:
 
     def dialect(self, endpoint: Endpoint) -> Dialect | None:
         """What the server understood before in this session."""
-        known = self._opened().progress.dialects.get((endpoint.address, endpoint.model))
+        known = self._opened().progress.dialects.get(endpoint.address, {}).get(endpoint.model)
         return Dialect(**known) if known else None
 
     def learned(self, endpoint: Endpoint, dialect: Dialect) -> None:

@@ -31,8 +31,8 @@ import json
 import os
 import re
 import time
-from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ _FIRST = "0" * _HASH
 _START = b'{"prev":"'
 _NUMBER = re.compile(rb'"number":(\d+)')
 _KIND = len(_START) + _HASH + len(b'","kind":"')
+_BLOCK = 1 << 20
 
 Record = dict[str, Any]
 
@@ -56,20 +57,51 @@ class LedgerDamaged(UserError):
     """A line of the ledger is not what was written there."""
 
 
+@dataclass(slots=True)
+class Reach:
+    """How far a ledger was read or written: `size` in bytes, and the hash of the last line.
+
+    `ends` has for each experiment the byte from where on all is to be found that comes after it; `ideas` are the
+    numbers of those that have no result yet.
+    """
+
+    size: int = 0
+    previous: str = _FIRST
+    ends: list[int] = field(default_factory=list)
+    ideas: set[int] = field(default_factory=set)
+
+    def take(self, kind: str, line: bytes) -> None:
+        """Go on by one line."""
+        self.size += len(line) + 1
+        if kind == "idea":
+            self.ideas.add(number_of(line))
+        elif kind == "noop":
+            self.ideas.discard(number_of(line))
+        elif kind == "result":
+            self.ideas.discard(number_of(line))
+            before = self.ends[-1] if self.ends else 0
+            self.ends.append(before if self.ideas else self.size)
+
+
 class Ledger:
     """The ledger at `path`; one writer at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: int | None = None
-        self._end = 0
-        self._ends = array("Q")
-        self._ideas: set[int] = set()
-        self._previous = _FIRST
+        self.begin()
+
+    def begin(self) -> None:
+        """Take nothing for read."""
+        self.reach, self._seen = Reach(), hashlib.sha256()
+
+    def digest(self) -> str:
+        """The hash of all that `reach` spans, as it was when it was read or written."""
+        return self._seen.hexdigest()
 
     def append(self, kind: str, **fields: Any) -> bytes:
         """Write one record and return its line once it is on disk; UserError if the disk does not take it."""
-        record: Record = {"prev": self._previous, "kind": kind, "at": round(time.time(), 3), **fields}
+        record: Record = {"prev": self.reach.previous, "kind": kind, "at": round(time.time(), 3), **fields}
         line = json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(
             errors="backslashreplace"
         )
@@ -77,8 +109,8 @@ class Ledger:
             self._write(line + b"\n", durable=kind not in _KILL_SAFE_ONLY)
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror}); mend that and run again") from None
-        self._previous = _digest(line)
-        self._note_end(kind, line)
+        self._extend(kind, line)
+        self.reach.previous = _digest(line)
         return line
 
     def _write(self, data: bytes, *, durable: bool) -> None:
@@ -92,34 +124,47 @@ class Ledger:
             if durable:
                 os.fsync(self._file)
         except OSError:
-            os.ftruncate(self._file, self._end)
+            os.ftruncate(self._file, self.reach.size)
             raise
-        self._end += len(data)
+
+    def resume(self, reach: Reach) -> bool:
+        """Take all that `reach` spans for read; False if there is not so much. `digest` says what it is."""
+        self.begin()
+        left = reach.size
+        with self.path.open("rb") as file:
+            while left and (block := file.read(min(left, _BLOCK))):
+                self._seen.update(block)
+                left -= len(block)
+        self.reach = reach
+        return left == 0
 
     def open(self) -> Iterator[tuple[str, bytes]]:
-        """Each line with its kind, oldest first, checked; afterwards `append` goes on behind the last one.
+        """Each line behind `reach` with its kind, checked; afterwards `append` goes on behind the last one.
 
         A torn last line, which was announced to nobody, is cut off. LedgerDamaged if anything else is wrong.
         """
         if not self.path.exists():
             return
-        self._end, last = 0, None
-        for kind, line in self.lines():
-            self._end += len(line) + 1
-            self._note_end(kind, line)
+        last = None
+        for kind, line in self.lines(self.reach.size, self.reach.previous):
+            self._extend(kind, line)
             last = line
             yield kind, line
-        self._previous = _FIRST if last is None else _digest(last)
-        if self._end != self.path.stat().st_size:
+        if last is not None:
+            self.reach.previous = _digest(last)
+        if self.reach.size != self.path.stat().st_size:
             with self.path.open("r+b") as file:
-                file.truncate(self._end)
+                file.truncate(self.reach.size)
                 os.fsync(file.fileno())
 
-    def lines(self, start: int = 0) -> Iterator[tuple[str, bytes]]:
-        """Each complete line with its kind, oldest first, checked; from byte `start` on, where a line begins."""
+    def lines(self, start: int = 0, after: str = "") -> Iterator[tuple[str, bytes]]:
+        """Each complete line with its kind, oldest first, checked; from byte `start` on, where a line begins.
+
+        `after` is the hash of the line before that one, where it is known.
+        """
         if not self.path.exists():
             return
-        previous, held = _FIRST.encode() if start == 0 else None, b""
+        previous, held = (after if start else _FIRST).encode(), b""
         number = 1
         with self.path.open("rb") as file:
             file.seek(start)
@@ -149,7 +194,8 @@ class Ledger:
     def experiments(self, after: int = -1) -> Iterator[Experiment]:
         """Each finished experiment with its idea, oldest first, from number `after` + 1 on."""
         ideas: dict[int, bytes] = {}
-        for kind, line in self.lines(self._ends[after] if 0 <= after < len(self._ends) else 0):
+        ends = self.reach.ends
+        for kind, line in self.lines(ends[after] if 0 <= after < len(ends) else 0):
             if kind == "idea":
                 ideas[number_of(line)] = line
             elif kind == "result":
@@ -164,16 +210,9 @@ class Ledger:
             os.close(self._file)
             self._file = None
 
-    def _note_end(self, kind: str, line: bytes) -> None:
-        """Remember from where on all is to be found that comes after each experiment."""
-        if kind == "idea":
-            self._ideas.add(number_of(line))
-        elif kind == "noop":
-            self._ideas.discard(number_of(line))
-        elif kind == "result":
-            self._ideas.discard(number_of(line))
-            before = self._ends[-1] if self._ends else 0
-            self._ends.append(before if self._ideas else self._end)
+    def _extend(self, kind: str, line: bytes) -> None:
+        self._seen.update(line + b"\n")
+        self.reach.take(kind, line)
 
     def damage(self, number: int, start: int = 0) -> str:
         """What to say about the `number`-th line after byte `start`."""

@@ -13,6 +13,7 @@ from pytest_autoresearch.ledger import Ledger, LedgerDamaged, Record, experiment
 from pytest_autoresearch.processes import Identity
 from pytest_autoresearch.records import Experiment, Idea, Measurement, label
 from pytest_autoresearch.spread import Spread
+from pytest_autoresearch.text import plain
 
 _CRITIC = re.compile(rb'"critic":("(?:[^"\\]|\\.)*")')
 
@@ -78,7 +79,7 @@ class Progress:
     counts: Counter[str] = field(default_factory=Counter)
     ideas: Counter[str] = field(default_factory=Counter)
     spent: Spent = field(default_factory=Spent)
-    dialects: dict[tuple[str, str], Record] = field(default_factory=dict)
+    dialects: dict[str, dict[str, Record]] = field(default_factory=dict)
     uncoded: int = 0
     came_to_nothing: str = ""
     known: dict[str, Known] = field(default_factory=dict)
@@ -127,7 +128,7 @@ class Progress:
                 self.uncoded += 1
                 self._started = []
             case "dialect":
-                self.dialects[record["base_url"], record["model"]] = record["dialect"]
+                self.dialects.setdefault(record["base_url"], {})[record["model"]] = record["dialect"]
             case "remeasured" if self.incumbent is not None:
                 self.incumbent = replace(self.incumbent, metric=record["metric"], contract=record["contract"])
                 self.samples = []
@@ -273,7 +274,7 @@ def _cost(call: Record) -> Spent:
 
 
 def _known(done: Experiment) -> Known:
-    failure = done.reason if done.metric is None else ""
+    failure = plain(done.reason) if done.metric is None else ""
     return Known(
         done.number, done.contract, done.metric, done.resource, done.exit, failure, done.machine, label=done.label
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_autoresearch.files import keep_edited, open_new
@@ -40,22 +41,29 @@ def number(value: float | None) -> str:
     return "" if value is None else repr(value)
 
 
+@dataclass(slots=True)
 class Rows:
-    """What the rows below the header add up to, without the rows."""
+    """What the rows below the header add up to, without the rows: their bytes, and a hash of them in order."""
 
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-        self._size = 0
+    size: int = 0
+    digest: str = ""
 
     def add(self, experiment: Experiment) -> None:
         """Count in one more row."""
-        line = row(experiment).encode()
-        self._digest.update(line)
-        self._size += len(line)
+        self._take(row(experiment).encode())
 
     def are(self, content: bytes) -> bool:
         """Whether `content` is these rows."""
-        return len(content) == self._size and hashlib.sha256(content).digest() == self._digest.digest()
+        if len(content) != self.size:
+            return False
+        found = Rows()
+        for line in content.splitlines(keepends=True):
+            found._take(line)
+        return found == self
+
+    def _take(self, line: bytes) -> None:
+        self.size += len(line)
+        self.digest = hashlib.sha256(self.digest.encode() + line).hexdigest()
 
 
 class ResultsTable:

@@ -54,6 +54,10 @@ OTHERS: dict[str, dict[str, Any]] = {
         "files": {"agent.sh": AGENT, "conftest.py": CRITIC},
     },
     "an evaluator": {**ANSWERS, "problem": EVALUATED},
+    "checkpoints of the shortest ledger": {
+        "ideas": scores(8, 9),
+        "files": {"conftest.py": "from pytest_autoresearch import checkpoint\n\ncheckpoint._LEAST = 0\n"},
+    },
     "noise and a second evaluator": {
         **ANSWERS,
         "problem": {**EVALUATED, "holdout": "bash evaluate.sh", "noise": {"repeats": 2}},

@@ -31,40 +31,45 @@ def tables(scale: Scale) -> Iterator[Table]:
             arena = Arena(toy, f"rows{experiments}")
             arena.alternate(1)
             arena.lengthen(experiments)
+            arena.alternate(1)  # the last candidate is one that git has
             rows.append(_row(arena, experiments, _ROUNDS[scale]))
     yield Table(
         "opening: a session from its ledger, and closing it, in a fresh process",
         (
-            *("experiments", "ledger MiB", "checkpoint MiB", "reading and hashing its lines s", "`Journal` s"),
-            *("times that", "first opening s", "opening s", "CPU s", "budget", "peak MiB", "budget "),
-            "a pytest run on it, peak MiB",
+            *("experiments", "ledger MiB", "checkpoint MiB", "of the ledger", "reading and hashing its lines s"),
+            *("`Journal` s", "times that", "opening s", "CPU s", "budget", "without the checkpoint s", "peak MiB"),
+            *("budget ", "a pytest run on it, peak MiB"),
         ),
         rows,
         [
-            "The first opening reads the whole ledger, leaves a checkpoint and writes `results.tsv`, which did not "
-            "know of these experiments; the others hash what the checkpoint stands for, read what came after it and "
-            "check `results.tsv`. Each is the whole of it: lock, ledger, recovery, a supervisor started and ended. "
-            "Peak: of that process, the first opening's too."
+            "An opening hashes what the checkpoint stands for (that much of the ledger), reads what came after it and "
+            "checks `results.tsv`. It is the whole of it: lock, ledger, recovery, a supervisor started and ended. "
+            "Peak: of that process, without the checkpoint too."
         ],
     )
 
 
 def _row(arena: Arena, experiments: int, rounds: int) -> tuple[str, ...]:
-    checkpoint = arena.ledger.with_name("checkpoint")
-    checkpoint.unlink(missing_ok=True)
-    first = _opened(arena, "session")
+    checkpoint, size = arena.ledger.with_name("checkpoint"), arena.ledger.stat().st_size
+    of_it = (
+        json.loads(checkpoint.read_bytes().split(b"\n", 1)[1])["reach"]["size"] / size if checkpoint.exists() else 0
+    )
+    saved = _mib(checkpoint)
     ways: dict[str, list[Record]] = {way: [] for way in _WAYS}
     for _ in range(rounds):
         for way, seen in ways.items():
             seen.append(_opened(arena, way))
     bare, journal, session = (Series([record["seconds"] for record in ways[way]]) for way in _WAYS)
     used = Series([record["cpu"] for record in ways["session"]])
-    peak = max(record["peak_mib"] for record in [first, *ways["session"]])
+    checkpoint.unlink(missing_ok=True)
+    without = _opened(arena, "session")
+    peak = max(record["peak_mib"] for record in [without, *ways["session"]])
     whole = arena.observe(1, "-p", "benchmarks.alternating")[0]["pytest_peak_mib"]
     return (
-        *(f"{experiments:,}", _mib(arena.ledger), _mib(checkpoint), bare.text(3), journal.text(3)),
-        *(f"{journal.median / bare.median:.1f}", f"{first['seconds']:.2f}", session.text(2), used.text(2)),
-        *(met(session.median, BUDGET_S, "s"), f"{peak:.0f}", met(peak, BUDGET_MIB, "MiB"), f"{whole:.0f}"),
+        *(f"{experiments:,}", _mib(arena.ledger), saved, f"{of_it:.0%}", bare.text(3)),
+        *(journal.text(3), f"{journal.median / bare.median:.1f}", session.text(2), used.text(2)),
+        *(met(session.median, BUDGET_S, "s"), f"{without['seconds']:.2f}", f"{peak:.0f}"),
+        *(met(peak, BUDGET_MIB, "MiB"), f"{whole:.0f}"),
     )
 
 

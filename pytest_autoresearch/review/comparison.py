@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from statistics import fmean
 
+from pytest_autoresearch.engines.exclusive import Exclusive
+from pytest_autoresearch.engines.ray import RayEngine
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.judge import judge
 from pytest_autoresearch.noise import confirm
@@ -14,8 +17,10 @@ from pytest_autoresearch.place import Place
 from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.records import Candidate, Confirmation, Measurement, Role, Verdict
 from pytest_autoresearch.runner import Stage
+from pytest_autoresearch.sections import EngineSection
 
 Tell = Callable[[str], None]
+Run = Callable[[Candidate], Measurement]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,11 @@ class Comparison:
 def compare(place: Place, problem: Problem, base: str, result: str, tell: Tell) -> Comparison:
     """Measure the commit `result`, which differs from `base` by the mutable file alone, against it.
 
-    That is done as the problem of `base` says; UserError if one of them gives no metric.
+    That is done as the problem of `base` says, where the session's `engine` measures; UserError if one of them gives
+    no metric.
     """
-    with open_at(place, problem, base, _no_tick) as opened:
-        bench = _Bench(opened, base, result, tell)
+    with open_at(place, problem, base, _no_tick) as opened, _measuring(place, opened, problem.engine, tell) as run:
+        bench = _Bench(opened, run, base, result, tell)
         noise, lower = opened.session.problem.noise, opened.session.problem.lower_is_better
         if noise is None:
             before, after = bench.measure("incumbent"), bench.measure("candidate")
@@ -56,10 +62,10 @@ def compare(place: Place, problem: Problem, base: str, result: str, tell: Tell) 
 class _Bench:
     """What is measured in an open session: its own commit as the incumbent, another one as the candidate."""
 
-    def __init__(self, opened: OpenSession, base: str, result: str, tell: Tell) -> None:
-        self._opened = opened
+    def __init__(self, opened: OpenSession, run: Run, base: str, result: str, tell: Tell) -> None:
+        self._run = run
         self._tell = tell
-        workspace = opened.session.workspace
+        self._workspace = workspace = opened.session.workspace
         content = workspace.git.output("cat-file", "--filters", f"{result}:{workspace.path}")
         if content == workspace.incumbent:
             raise UserError(
@@ -74,13 +80,24 @@ class _Bench:
     def measure(self, role: Role) -> float:
         """The metric of one of them; UserError if it gives none."""
         candidate, name = self._candidates[role], "the base" if role == "incumbent" else "the result"
-        self._opened.session.workspace.write(candidate.content)
-        measured = self._opened.runner.measure(candidate)
+        self._workspace.write(candidate.content)
+        measured = self._run(candidate)
         if measured.metric is None:
             log = f"\nThe end of its log:\n{measured.log_tail.rstrip()}" if measured.log_tail.strip() else ""
             raise UserError(f"{name} ({candidate.commit[:12]}) gives no metric: {measured.failure}{log}")
         self._tell(f"{name}: {measured.metric:.6g} ({measured.seconds:.1f} s)")
         return measured.metric
+
+
+@contextmanager
+def _measuring(place: Place, opened: OpenSession, section: EngineSection, tell: Tell) -> Iterator[Run]:
+    """What runs a candidate: the cluster, or this machine once no other session uses what is exclusive."""
+    with Exclusive(section.exclusive, lambda name, elapsed: None).held():
+        if section.kind == "local":
+            yield opened.runner.measure
+        else:
+            with closing(RayEngine(place, opened, section, _no_tick, tell)) as engine:
+                yield engine.measure
 
 
 def _no_tick(stage: Stage, elapsed: float) -> None:

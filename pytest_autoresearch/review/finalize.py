@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pytest_autoresearch.engines import cluster
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.git import Git, GitError
 from pytest_autoresearch.git_locks import GitLocks
@@ -99,7 +100,8 @@ def _compared(place: Place, problem: Problem, review: Review, tell: Tell) -> Com
     """What base and result give today; UserError if the result is not better."""
     if running := holder(place.records):
         tell(f"session {place.branch} is running ({running}); what is measured now shares the machine with it")
-    tell(f"measuring {review.base} and the result on it, in a checkout of their own")
+    where = f"; {cluster.in_words(problem.engine)}" if problem.engine.kind == "ray" else ""
+    tell(f"measuring {review.base} and the result on it, in a checkout of their own{where}")
     compared = compare(place, problem, review.base.commit, review.tip, tell)
     if not compared.is_better:
         raise UserError(

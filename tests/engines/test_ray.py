@@ -23,7 +23,7 @@ from pytest_autoresearch.sandbox import why_none
 from pytest_autoresearch.sections import SandboxSection
 from tests.conftest import MakeToy
 from tests.engines.test_round import labels, meeting, running
-from tests.support import Toy, clean_environment, git, kill, scores, wait_for
+from tests.support import COMMAND, Toy, clean_environment, git, kill, scores, wait_for
 from tests.test_docs import ROOT, blocks
 
 pytestmark = [
@@ -498,3 +498,25 @@ def test_a_cluster_that_is_not_there_is_one_sentence(make_toy: MakeToy, tmp_path
     done = toy.run("--iterations=1", env={"RAY_USAGE_STATS_ENABLED": "0", "HOME": str(tmp_path)})
     assert done.returncode == 1
     assert "engine: no Ray cluster at 127.0.0.1:1" in done.stdout
+
+
+def test_a_result_is_measured_on_the_cluster_before_it_is_offered(
+    make_toy: MakeToy, machines: Machines, tmp_path: Path
+) -> None:
+    idea = {"hypothesis": "8", "content": f"echo $RAY_RAYLET_PID >> {tmp_path}/nodes; echo score: 8\n"}
+    toy = make_toy(idea, problem={"engine": machines.engine()})
+    toy.run("--iterations=1", env=machines.environment)
+    done = subprocess.run(
+        [*COMMAND, "finalize", "--problem", str(toy.project / "problem.yaml")],
+        env=clean_environment(machines.environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"engine ray: the cluster at {machines.cluster.address}" in done.stderr
+    assert "the result: 8 (" in done.stderr
+    nodes = [int(line) for line in (tmp_path / "nodes").read_text().split()]
+    assert len(nodes) == 2
+    assert set(nodes) <= set(machines.nodes)
+    nothing_runs(toy)

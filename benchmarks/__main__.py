@@ -16,6 +16,7 @@ from benchmarks import (
     output,
     parallel,
     reports,
+    scaling,
     search,
     startup,
 )
@@ -32,6 +33,7 @@ BENCHMARKS: Mapping[str, Callable[[Scale], Iterator[Table]]] = {
     "false_keeps": false_keeps.tables,
     "reports": reports.tables,
     "parallel": parallel.tables,
+    "scaling": scaling.tables,
     "search": search.tables,
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
@@ -30,10 +31,10 @@ def workplace() -> Iterator[Path]:
         yield Path(directory).resolve()
 
 
-def repository(directory: Path, files: int, **options: Any) -> Toy:
-    """A problem in a repository of about `files` files."""
+def repository(directory: Path, files: int, problem: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> Toy:
+    """A problem, with these keys besides, in a repository of about `files` files."""
     padding = {_padding(number): f"{number}\n" for number in range(files)}
-    return Toy(directory, files=padding, problem={"hard_timeout_s": 600}, **options)
+    return Toy(directory, files=padding, problem={"hard_timeout_s": 600, **problem}, **options)
 
 
 def _padding(number: int) -> str:

@@ -21,9 +21,9 @@ from pytest_autoresearch.critics.base import Brief, Critic
 from pytest_autoresearch.critics.hybrid import Hybrid
 from pytest_autoresearch.critics.samplers import SamplerName
 from pytest_autoresearch.critics.tuner import Tuner
-from pytest_autoresearch.judge import judge
+from pytest_autoresearch.judge import is_better
 from pytest_autoresearch.masking import Mask
-from pytest_autoresearch.records import Idea, Measurement, ParameterValue
+from pytest_autoresearch.records import Idea, ParameterValue, Status
 from tests.critics.support import brief, experiment
 from tests.llm.desk import OpenDesk
 from tests.llm.server import MODEL, ScriptedServer, serving
@@ -35,11 +35,12 @@ _CONTRACT = "c"
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Who proposes: a sampler, or a sampler and a model."""
+    """Who proposes: a sampler, or a sampler and a model; and how many candidates are measured at once."""
 
     name: str
     sampler: SamplerName
     model: Literal["weak", "strong"] | None = None
+    at_once: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +71,20 @@ def by_critic(problem: Problem, arm: Arm, seed: int, count: int) -> Night:
     """`count` experiments in this process, without git, ledger and runner."""
     line = _Research(problem, seed)
     with _critic(problem, arm, seed) as critic:
-        for _ in range(count):
-            line.try_out(critic.propose(line.brief()))
+        for _ in range(count // arm.at_once):
+            line.iterate(critic, arm.at_once)
     return line.night()
 
 
 def by_pytest(problem: Problem, arm: Arm, seed: int, count: int) -> Night:
     """The same by a session in a repository, as a user has it; the problem is one with `files`."""
+    options = (f"--iterations={count // arm.at_once}", f"--autoresearch-candidates={arm.at_once}")
     with workplace() as directory:
         if arm.model is None:
-            return _session(directory, problem, {"provider": "tuner", "sampler": arm.sampler}, seed, count)
+            return _session(directory, problem, {"provider": "tuner", "sampler": arm.sampler}, seed, *options)
         with _model(problem, arm, seed) as server:
             critic = {"provider": "hybrid", "sampler": arm.sampler, "model": MODEL, "base_url": server.url}
-            return _session(directory, problem, critic, seed, count)
+            return _session(directory, problem, critic, seed, *options)
 
 
 class _Research:
@@ -96,31 +98,42 @@ class _Research:
         self._ideas: Counter[str] = Counter()
         self._done = [experiment(0, "keep", problem.baseline, contract=_CONTRACT)]
 
-    def brief(self) -> Brief:
+    def iterate(self, critic: Critic, count: int) -> None:
+        """Propose so many, and judge them against one incumbent; the best is the next one, if it is better."""
+        ideas: list[Idea] = []
+        while len(ideas) < count:
+            ideas.append(critic.propose(self._brief(ideas)))
+            self._ideas[ideas[-1].critic] += 1
+        tried = [(self._problem.measure(**idea.parameters), idea) for idea in ideas]
+        kept = self._best_of(tried)
+        for metric, idea in tried:
+            status: Status = "crash" if metric is None else "keep" if idea is kept else "discard"
+            self._done.append(experiment(len(self._done), status, metric, idea, contract=_CONTRACT))
+            if metric is not None and idea is kept:
+                self._source, self._best = str(idea.content), metric
+
+    def _best_of(self, tried: Sequence[tuple[float | None, Idea]]) -> Idea | None:
+        """The best of those that the judge would keep."""
+        best, kept = self._best, None
+        for metric, idea in tried:
+            if metric is not None and is_better(metric, best, self._problem.lower_is_better):
+                best, kept = metric, idea
+        return kept
+
+    def _brief(self, siblings: Sequence[Idea]) -> Brief:
         """What a session would tell the critic."""
         return brief(
             self._ideas,
             self._source,
-            len(self._done),
+            len(self._done) + len(siblings),
             self._done,
+            siblings=tuple(siblings),
             metric=self._best,
             lower_is_better=self._problem.lower_is_better,
             seed=self._seed,
             contract=_CONTRACT,
             baseline=self._problem.baseline,
         )
-
-    def try_out(self, idea: Idea) -> None:
-        """Measure and judge; what is better is the incumbent from then on."""
-        metric = self._problem.measure(**idea.parameters)
-        measured = Measurement(metric, failure="not valid" if metric is None else "")
-        status = judge(measured, self._best, self._problem.lower_is_better).status
-        self._ideas[idea.critic] += 1
-        self._done.append(experiment(len(self._done), status, metric, idea, contract=_CONTRACT))
-        if status == "keep":
-            assert idea.content is not None
-            assert metric is not None
-            self._source, self._best = idea.content, metric
 
     def night(self) -> Night:
         """All of it."""
@@ -146,7 +159,7 @@ def _model(problem: Problem, arm: Arm, seed: int) -> Iterator[ScriptedServer]:
         yield server
 
 
-def _session(directory: Path, problem: Problem, critic: Mapping[str, Any], seed: int, count: int) -> Night:
+def _session(directory: Path, problem: Problem, critic: Mapping[str, Any], seed: int, *options: str) -> Night:
     """What the ledger says of a session in a new repository."""
     assert problem.files is not None
     keys = {
@@ -158,7 +171,7 @@ def _session(directory: Path, problem: Problem, critic: Mapping[str, Any], seed:
     }
     toy = Toy(directory / "repository", files={"solution.py": problem.source, **problem.files}, problem=keys)
     arena = Arena(toy, tag(seed))
-    arena.pytest(f"--iterations={count}")
+    arena.pytest(*options)
     records = [json.loads(line) for line in arena.ledger.read_text().splitlines()]
     proposals = [record["idea"]["parameters"] for record in records if record["kind"] == "idea"]
     return Night(proposals, [record["metric"] for record in records if record["kind"] == "result"])

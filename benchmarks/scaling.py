@@ -7,10 +7,15 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
+from statistics import fmean
 from typing import TypeVar
 
 from benchmarks.arena import Arena, repository, workplace
 from benchmarks.figures import Scale, Series, Table
+from benchmarks.night import Arm, by_critic
+from benchmarks.problems.catalogue import PROBLEMS
+from benchmarks.search import night, processes
 from pytest_autoresearch.engines.slot import open_slots
 from pytest_autoresearch.engines.tree import pack, unpack
 from pytest_autoresearch.ledger import Record
@@ -24,6 +29,8 @@ _NAMES = ("WIDTH", "DEPTH", "RATE", "DECAY")
 _TUNED = "".join(f"{name} = 0.5  # search: 0..1\n" for name in _NAMES) + f"print('score:', {' + '.join(_NAMES)})\n"
 _SAMPLERS = ("tpe", "cmaes", "random")
 _AT_ONCE = 20
+_SEARCHED = ("function minimisation", "modules", "Hartmann6", "Branin")
+_EQUAL, _LENGTH = 48, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +42,16 @@ class Sizes:
     ideas: tuple[int, ...]
     flights: tuple[int, ...]
     sleep_s: int
+    searches: tuple[int, ...]
+    seeds: int
 
 
 _SIZES: Mapping[Scale, Sizes] = {
-    "full": Sizes((100, 20_000), {1: 50, 10: 10, 100: 5, 1_000: 2}, (100, 1_000, 4_000), (1, 8, 32), 30),
-    "quick": Sizes((100, 2_000), {1: 10, 10: 4, 100: 2}, (100, 500), (1, 4), 10),
-    "smoke": Sizes((20,), {1: 2, 2: 2}, (4,), (1,), 1),
+    "full": Sizes(
+        (100, 20_000), {1: 50, 10: 10, 100: 5, 1_000: 2}, (100, 1_000, 4_000), (1, 8, 32), 30, (1, 4, 16), 20
+    ),
+    "quick": Sizes((100, 2_000), {1: 10, 10: 4, 100: 2}, (100, 500), (1, 4), 10, (1, 4), 4),
+    "smoke": Sizes((20,), {1: 2, 2: 2}, (4,), (1,), 1, (1, 2), 1),
 }
 
 
@@ -67,6 +78,12 @@ def tables(scale: Scale) -> Iterator[Table]:
         "scaling: what travels",
         ("files", "archive MiB", "s to pack it", "s to unpack it on a node", "s to make a local worker's checkout"),
         [_tree(files) for files in sizes.files],
+    )
+    yield Table(
+        f"scaling: what candidates at once cost a search of the sampler's, {sizes.seeds} seeds",
+        ("problem", "K", f"best after {_EQUAL} experiments, % of the known gain", f"after {_LENGTH} iterations"),
+        list(_searches(sizes.searches, sizes.seeds)),
+        ["TPE. The same experiments cost K workers a K-th of the time; the same iterations cost them the same time."],
     )
     if importlib.util.find_spec("ray"):
         yield Table(
@@ -170,6 +187,24 @@ def _taking(work: Callable[[], Made]) -> tuple[float, Made]:
     began = time.perf_counter()
     made = work()
     return time.perf_counter() - began, made
+
+
+def _searches(counts: tuple[int, ...], seeds: int) -> Iterator[tuple[str, ...]]:
+    """Equal experiments, and equal iterations, K at once, by the critic and the judge alone."""
+    with processes() as workers:
+        for name in _SEARCHED:
+            for count in counts:
+                arm, length = Arm("TPE", "tpe", at_once=count), max(_EQUAL, _LENGTH * count)
+                asked = (repeat(by_critic), repeat(name), repeat(arm), range(seeds), repeat(length))
+                problem = PROBLEMS[name]
+                curves = [
+                    made.best_so_far(lower_is_better=problem.lower_is_better) for made in workers.map(night, *asked)
+                ]
+                gains = (
+                    f"{100 * fmean(problem.gain(curve[min(end, len(curve) - 1)]) for curve in curves):.1f}"
+                    for end in (_EQUAL, _LENGTH * count)
+                )
+                yield (name, str(count), *gains)
 
 
 def _flights(counts: tuple[int, ...], sleep_s: int) -> Iterator[tuple[str, ...]]:

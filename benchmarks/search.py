@@ -60,7 +60,7 @@ def tables(scale: Scale) -> Iterator[Table]:
     """Each problem's curves, then who was best where."""
     size = _SIZES[scale]
     found: dict[str, Found] = {}
-    with _workers() as workers:
+    with processes() as workers:
         yield _same(workers, size.experiments, ARMS if scale == "full" else ARMS[:1])
         for name in size.problems:
             found[name] = {arm.name: _measured(workers, name, arm, size) for arm in ARMS}
@@ -69,7 +69,8 @@ def tables(scale: Scale) -> Iterator[Table]:
     yield _winners(found)
 
 
-def _workers() -> Executor:
+def processes() -> Executor:
+    """A process for each core, made for nights."""
     with patch.dict(os.environ, _ONE_THREAD):
         workers = ProcessPoolExecutor(usable_cores(), mp_context=get_context("spawn"))
         list(workers.map(abs, range(usable_cores())))  # they are started with the first work
@@ -80,12 +81,12 @@ def _measured(workers: Executor, name: str, arm: Arm, size: Size) -> Course:
     """Every seed of one arm on one problem."""
     session = by_pytest if name in _REAL and arm in ALONE else by_critic
     nights = workers.map(
-        _night, repeat(session), repeat(name), repeat(arm), range(size.seeds), repeat(size.experiments)
+        night, repeat(session), repeat(name), repeat(arm), range(size.seeds), repeat(size.experiments)
     )
     return Course.of(PROBLEMS[name], nights)
 
 
-def _night(session: Callable[..., Night], name: str, arm: Arm, seed: int, count: int) -> Night:
+def night(session: Callable[..., Night], name: str, arm: Arm, seed: int, count: int) -> Night:
     """What a worker does: a problem cannot be sent to it, its name can."""
     return session(PROBLEMS[name], arm, seed, count)
 
@@ -94,7 +95,7 @@ def _same(workers: Executor, count: int, arms: Sequence[Arm]) -> Table:
     """Whether a search in this process proposes what a session proposes."""
     name = "Hartmann6"
     nights = [
-        list(workers.map(_night, repeat(session), repeat(name), arms, repeat(0), repeat(count)))
+        list(workers.map(night, repeat(session), repeat(name), arms, repeat(0), repeat(count)))
         for session in (by_critic, by_pytest)
     ]
     return Table(

@@ -7,7 +7,7 @@ import filecmp
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -51,11 +51,12 @@ class Snapshot:
         self._git = git
         self._marks: dict[str, Mark] = {}
         self._saved: dict[str, str] = {}
+        self._by_directory: dict[str, dict[str, Mark]] | None = None
 
     def survey(self) -> None:
         """Take down what is there now."""
         self._copies.mkdir(exist_ok=True)
-        self._marks = self._now()
+        self._marks, self._by_directory = self._now(), None
         given = _given_back(self._git) if self._git else frozenset[str]()
         total = 0
         for path, mark in self._marks.items():
@@ -71,7 +72,7 @@ class Snapshot:
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` gave."""
-        self._marks, self._saved = state["marks"], state["saved"]
+        self._marks, self._saved, self._by_directory = state["marks"], state["saved"], None
 
     def state(self) -> dict[str, Any]:
         """What was taken down, as plain JSON values."""
@@ -79,10 +80,10 @@ class Snapshot:
 
     def differences(self) -> list[Difference]:
         """What is different now; a file whose content came to the same is not."""
+        if self._is_untouched():
+            return []
         self._open_directories()
         now = self._now()
-        if now == self._marks:
-            return []
         kinds = {path: self._kind(path, now) for path in sorted(self._marks.keys() | now)}
         for path in [path for path, kind in kinds.items() if kind is None and self._marks[path] != now[path]]:
             self._renew(path)
@@ -103,11 +104,12 @@ class Snapshot:
     def retake(self, path: str) -> None:
         """Take down anew what is at one path, a small file then and now."""
         shutil.copyfile(self._top / path, self._copies / self._saved[path])
-        self._marks[path] = _mark(self._top / path)
+        self._remark(path)
 
     def forget(self, path: str) -> None:
         """Miss a path no more that is gone for good."""
         self._marks.pop(path, None)
+        self._by_directory = None
 
     def copy_of(self, path: str) -> Path | None:
         """The copy of a file; None if there is none, or if it was changed together with the file that it is."""
@@ -135,6 +137,28 @@ class Snapshot:
                 return filecmp.cmp(copy, place, shallow=False)
             return self._from_git(path) == place.read_bytes()
         return False
+
+    def _is_untouched(self) -> bool:
+        """Whether all is as it was: the usual case, for which nothing is taken down."""
+        if self._by_directory is None:
+            self._by_directory = _by_directory(self._marks)
+        try:
+            return all(self._is_as_before(*place) for place in self._by_directory.items())
+        except OSError:
+            return False
+
+    def _is_as_before(self, directory: str, marks: Mapping[str, Mark]) -> bool:
+        """Whether a directory holds what it held, each file by its name in it alone, which is the cheapest look."""
+        place = f"{self._top}/{directory}"
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            with os.scandir(descriptor) as entries:
+                new = {entry.name for entry in entries} - marks.keys()
+            if any(self._includes(f"{directory}{name}", _mark(Path(place, name))[0]) for name in new):
+                return False
+            return all(_is_still(mark, descriptor, name, place) for name, mark in marks.items())
+        finally:
+            os.close(descriptor)
 
     def _now(self) -> dict[str, Mark]:
         now: dict[str, Mark] = {}
@@ -164,7 +188,11 @@ class Snapshot:
     def _renew(self, path: str) -> None:
         """Take the present state of a path for the one that it had, unless its other name is known by that."""
         if not self._saved.get(path, "").startswith(_NAME):
-            self._marks[path] = _mark(self._top / path)
+            self._remark(path)
+
+    def _remark(self, path: str) -> None:
+        self._marks[path] = _mark(self._top / path)
+        self._by_directory = None
 
     def _open_directories(self) -> None:
         """Directories have the permissions that they had, so that their files can be seen and moved."""
@@ -276,6 +304,30 @@ def _entries(directory: str) -> Iterator[os.DirEntry[str]]:
             yield from entries
     finally:
         os.close(descriptor)
+
+
+def _by_directory(marks: Mapping[str, Mark]) -> dict[str, dict[str, Mark]]:
+    """The same by the directories, each with a slash behind it, and the names in them."""
+    places: dict[str, dict[str, Mark]] = {"": {}}
+    for path, mark in marks.items():
+        directory, slash, name = path.rpartition("/")
+        places.setdefault(directory + slash, {})[name] = mark
+        if mark[0] == "directory":
+            places.setdefault(f"{path}/", {})
+    return places
+
+
+def _is_still(mark: Mark, directory: int, name: str, place: str) -> bool:
+    """Whether what has this name in a directory has this mark."""
+    found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if mark[0] != "file":
+        return mark == _mark_of(found, f"{place}{name}")
+    return bool(
+        found.st_ctime_ns == mark[5]
+        and found.st_mtime_ns == mark[4]
+        and found.st_ino == mark[3]
+        and found.st_size == mark[2]
+    )
 
 
 def _mark(path: Path) -> Mark:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,9 @@ def test_the_recorded_runs_are_what_is_interpolated() -> None:
         assert examples.xgboost_error(**literals) == pytest.approx(float(row[-1]), abs=1e-6)
 
 
-@pytest.mark.parametrize("arm", [ARMS[0], ARMS[1], ARMS[4]], ids=lambda arm: arm.name)
+@pytest.mark.parametrize(
+    "arm", [ARMS[0], ARMS[1], ARMS[4], replace(ARMS[0], name="four at once", at_once=4)], ids=lambda arm: arm.name
+)
 def test_a_search_without_a_session_proposes_what_a_session_proposes(arm: Arm) -> None:
     here, there = (search(PROBLEMS["Branin"], arm, 3, 12) for search in (by_critic, by_pytest))
     assert len(here.proposals) == 12

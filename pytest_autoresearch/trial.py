@@ -13,6 +13,7 @@ from pytest_autoresearch.records import Candidate, Measurement, Role
 from pytest_autoresearch.sections import NoiseSection
 
 FIRST = "first"
+BESIDE = "beside"
 _RECORDED = tuple(one.name for one in fields(Measurement) if one.name not in ("values", "confirmation", "twin"))
 
 Run = Callable[[Candidate], Measurement]
@@ -27,7 +28,7 @@ class Trial:
         self._fingerprint = fingerprint
         self._noise = noise
         self._run = run
-        samples = [one for one in journal.progress.samples if one["number"] == number]
+        samples = [one for one in journal.progress.samples if one["number"] == number and one["role"] != BESIDE]
         self._known = [one for one in samples if one["contract"] == fingerprint]
 
     def baseline(self, candidate: Candidate) -> Measurement:

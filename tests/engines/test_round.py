@@ -476,3 +476,43 @@ def test_status_says_what_is_under_way(make_toy: MakeToy, tmp_path: Path) -> Non
         ("1.1", "score 9"),
         ("1.2", "score 8"),
     ]
+
+
+def test_the_incumbent_beside_them_is_no_part_of_a_confirmation(make_toy: MakeToy, tmp_path: Path) -> None:
+    """It ends before the candidates do, and what they gave is not forgotten for that."""
+    ideas = [
+        {"hypothesis": str(value), "content": f"echo x >> {tmp_path}/{value}; sleep 0.5; echo score: {value}\n"}
+        for value in (5, 9)
+    ]
+    problem = {
+        "engine": {"candidates": 2, "concurrent_baseline": True},
+        "noise": {"repeats": 2, "confirm": 4, "alpha": 0.05},
+    }
+    toy = make_toy(*ideas, problem=problem)
+    toy.run("--iterations=1")
+    assert labels(toy)[1:] == [("1.1", "keep", 5), ("1.2", "discard", 9)]
+    roles = [(record["number"], record["role"]) for record in toy.ledger("sample")]
+    assert roles.index((1, "beside")) < roles.index((1, "first"))
+    assert roles.count((1, "first")) == 1
+    assert (tmp_path / "5").read_text().count("x") == 5
+
+
+def test_all_of_a_round_stand_on_what_they_were_to_beat(make_toy: MakeToy) -> None:
+    misfit = {"hypothesis": "no such text", "edits": [{"search": "nowhere", "replace": "x"}]}
+    toy = make_toy(*scores(8, 9), misfit, problem={"engine": {"candidates": 3}})
+    toy.run("--iterations=1")
+    assert [status for _, status, _ in labels(toy)] == ["keep", "keep", "discard", "crash"]
+    assert {record["parent"] for record in toy.ledger("result")[1:]} == {toy.branch()[0]}
+
+
+def test_one_candidate_after_a_kill_is_judged_as_the_several_that_it_was(make_toy: MakeToy, tmp_path: Path) -> None:
+    wait = f"touch {tmp_path}/there; until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo score: 8\n"
+    ideas = [*scores(9), {"hypothesis": "wait", "content": wait}, *scores(7)]
+    toy = make_toy(*ideas, problem={"hard_timeout_s": 100})
+    started = toy.start("--iterations=1", "--autoresearch-candidates=3")
+    wait_for((tmp_path / "there").exists, "the second candidate")
+    kill(started)
+    (tmp_path / "go").touch()
+    toy.run("--iterations=1")
+    assert labels(toy)[1:] == [("1.1", "discard", 9), ("1.2", "discard", 8), ("1.3", "keep", 7)]
+    assert [record["beaten"] for record in toy.ledger("result")[1:]] == [10, 10, 10]

@@ -77,7 +77,8 @@ def test_what_is_left_of_an_iteration_of_several_goes_though_the_next_run_measur
     toy, started = in_mid_round(make_toy, tmp_path, (9, 8), scores(5))
     group(started)
     kill(started)
-    assert list(toy.checkout.parent.glob("*.slot*"))
+    first, _ = sorted(toy.checkout.parent.glob("*.slot*"))
+    (first / ".git").unlink()  # as a git that was killed leaves what it is removing
     done = toy.pytest("problem.yaml")
     assert done.returncode == 0, done.stdout
     assert check.violations(toy.directory) == []

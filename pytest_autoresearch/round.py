@@ -14,7 +14,7 @@ from pytest_autoresearch.noise import looks_better
 from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Seat, Verdict, label
 from pytest_autoresearch.research import Parts, Research
 from pytest_autoresearch.runner import Stage
-from pytest_autoresearch.trial import BESIDE
+from pytest_autoresearch.trial import BESIDE, MISFIT
 
 _TRIES = 3
 _INTERRUPTED = Measurement(None, failure="its iteration was interrupted and is over", machine=True)
@@ -160,12 +160,19 @@ class Round:
         """Take over what is on record by now."""
         for entry in self._entries:
             if entry.candidate is None:
-                entry.measured = Measurement(None, failure=entry.misfit or _INTERRUPTED.failure)
+                entry.measured = self._unfit(entry)
             else:
                 entry.measured = self._session.measured(entry.candidate) or _INTERRUPTED
         beside = self._session.sampled(self._first, BESIDE)
         if beside is not None and beside.metric is not None:
             self.beaten = beside.metric
+
+    def _unfit(self, entry: _Entry) -> Measurement:
+        """Why there is no candidate, on record before the first result: who ends the round does not try again."""
+        number = entry.seat.number
+        if entry.misfit:
+            return self._session.took(number, Measurement(None, failure=entry.misfit), MISFIT)
+        return self._session.sampled(number, MISFIT) or _INTERRUPTED
 
     def _tick(self, elapsed: float) -> None:
         problem, count = self._session.problem, len(self._entries)

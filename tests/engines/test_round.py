@@ -551,6 +551,19 @@ def test_an_iteration_that_is_only_brought_to_its_end_measures_nothing_any_more(
     assert {record["number"] for record in toy.ledger("started")[begun:]} == {0}
 
 
+def test_why_an_idea_came_to_no_candidate_is_still_known_after_a_kill(make_toy: MakeToy) -> None:
+    misfit = {"hypothesis": "no such text", "edits": [{"search": "nowhere", "replace": "x"}]}
+    toy = make_toy(*scores(8), misfit, problem={"engine": {"candidates": 2}})
+    toy.run("--iterations=1")
+    whole = on_record(toy)
+    ledger = toy.records / "ledger.jsonl"
+    *before, _ = ledger.read_text().splitlines(keepends=True)
+    ledger.write_text("".join(before))
+    toy.run("--iterations=1")
+    assert on_record(toy) == whole
+    assert whole[2]["reason"].startswith("edit: ")
+
+
 def test_one_candidate_after_a_kill_is_judged_as_the_several_that_it_was(make_toy: MakeToy, tmp_path: Path) -> None:
     wait = f"touch {tmp_path}/there; until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo score: 8\n"
     ideas = [*scores(9), {"hypothesis": "wait", "content": wait}, *scores(7)]

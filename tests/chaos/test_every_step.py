@@ -82,7 +82,7 @@ ROUNDS: dict[str, dict[str, Any]] = {
         "problem": {"engine": {"candidates": 3, "workers": 1}},
     },
     "noise, and the incumbent beside them": {
-        "ideas": [*scores(5, 9), MISFIT],
+        "ideas": [*scores(5), MISFIT, *scores(9)],
         "iterations": 1,
         "problem": {
             "engine": {"candidates": 3, "workers": 1, "concurrent_baseline": True},

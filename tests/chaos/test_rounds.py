@@ -11,6 +11,8 @@ import pytest
 
 from pytest_autoresearch.processtree import MARKER
 from tests.chaos import check
+from tests.chaos.scene import PLAIN, died, make_scene
+from tests.chaos.test_every_step import TWO
 from tests.chaos.test_random import alone, everything_of_ours, group
 from tests.cli.support import by_hand
 from tests.conftest import MakeToy
@@ -82,6 +84,14 @@ def test_what_is_left_of_an_iteration_of_several_goes_though_the_next_run_measur
     done = toy.pytest("problem.yaml")
     assert done.returncode == 0, done.stdout
     assert check.violations(toy.directory) == []
+
+
+def test_a_slot_that_was_just_made_goes_too(tmp_path: Path) -> None:
+    act = make_scene(tmp_path / "scene", **TWO).play(tmp_path / "act")
+    assert died(act.until("*\tafter git worktree add\t2"))
+    assert list(act.toy.checkout.parent.glob("*.slot*"))
+    act.toy.pytest("problem.yaml", *PLAIN)
+    assert check.violations(act.toy.directory) == []
 
 
 @pytest.mark.parametrize("step", ["run", "reset"])

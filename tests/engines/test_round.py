@@ -441,7 +441,8 @@ def pytest_autoresearch_measure(candidate):
             pass
         raise UserError("mend it and run again")
 """
-    slow = f"touch {tmp_path}/there; sleep 1; [ -e {tmp_path}/mended ] || sleep 60; echo score: 7\n"
+    late = f"[ -e {tmp_path}/mended ] || {{ sleep 30; touch {tmp_path}/left-alone; }}"
+    slow = f"touch {tmp_path}/there; sleep 1; {late}; echo score: 7\n"
     toy = make_toy(
         *scores(8),
         {"hypothesis": "broken", "content": "echo broken; echo score: 6\n"},
@@ -453,6 +454,7 @@ def pytest_autoresearch_measure(candidate):
     assert done.returncode == 1
     assert "mend it and run again" in done.stdout
     assert labels(toy) == [("0", "keep", 10)]
+    assert not (tmp_path / "left-alone").exists()
     assert list(running(toy)) == []
     (tmp_path / "mended").touch()
     toy.run("--iterations=1")

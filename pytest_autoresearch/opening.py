@@ -17,6 +17,7 @@ import psutil
 from pytest_autoresearch import __version__, checkout
 from pytest_autoresearch.coders.fence import Fence
 from pytest_autoresearch.contract import Contract, Origin, Pristine
+from pytest_autoresearch.engines.checkouts import remove_slots, slot_records
 from pytest_autoresearch.engines.gpus import shares
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import flush_way
@@ -255,6 +256,8 @@ def _assemble(stack: ExitStack, ground: Ground, users: Problem, journal: Journal
         records=ground.records,
         takes_edits=ground.takes_edits,
     )
+    if slot_records(ground.records).exists():
+        remove_slots(place, ground.records)
     leftovers.know(anew=journal.progress.baseline is None)
     session = Session(
         place.tag,

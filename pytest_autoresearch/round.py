@@ -14,8 +14,8 @@ from pytest_autoresearch.noise import looks_better
 from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Seat, Verdict, label
 from pytest_autoresearch.research import Parts, Research
 from pytest_autoresearch.runner import Stage
+from pytest_autoresearch.trial import BESIDE, MISFIT
 
-BESIDE = "beside"
 _TRIES = 3
 _INTERRUPTED = Measurement(None, failure="its iteration was interrupted and is over", machine=True)
 
@@ -65,8 +65,9 @@ class Round:
         self._is_closing = progress.iteration == self._iteration
         self._count = len(waiting) if self._is_closing else max(count, len(waiting))
         self.beaten: float = progress.incumbent.metric
+        self._parent = progress.incumbent.commit
         if self._is_closing and progress.last is not None and progress.last.beaten is not None:
-            self.beaten = progress.last.beaten
+            self.beaten, self._parent = progress.last.beaten, progress.last.parent
 
     @property
     def why_nothing(self) -> str:
@@ -159,12 +160,19 @@ class Round:
         """Take over what is on record by now."""
         for entry in self._entries:
             if entry.candidate is None:
-                entry.measured = Measurement(None, failure=entry.misfit or _INTERRUPTED.failure)
+                entry.measured = self._unfit(entry)
             else:
                 entry.measured = self._session.measured(entry.candidate) or _INTERRUPTED
         beside = self._session.sampled(self._first, BESIDE)
         if beside is not None and beside.metric is not None:
             self.beaten = beside.metric
+
+    def _unfit(self, entry: _Entry) -> Measurement:
+        """Why there is no candidate, on record before the first result: who ends the round does not try again."""
+        number = entry.seat.number
+        if entry.misfit:
+            return self._session.took(number, Measurement(None, failure=entry.misfit), MISFIT)
+        return self._session.sampled(number, MISFIT) or _INTERRUPTED
 
     def _tick(self, elapsed: float) -> None:
         problem, count = self._session.problem, len(self._entries)
@@ -221,11 +229,16 @@ class Round:
     def _record(self, entry: _Entry) -> Experiment:
         assert entry.measured is not None
         assert entry.verdict is not None
-        return self._session.record(entry.idea, entry.candidate, entry.measured, entry.verdict, self.beaten)
+        candidate = entry.candidate or Candidate(entry.seat.number, "", self._parent, "", b"")
+        return self._session.record(entry.idea, candidate, entry.measured, entry.verdict, self.beaten)
 
 
 def attempt_of(research: Research, parts: Parts) -> Attempt | Round:
-    """The next iteration: of one experiment, or of as many as the engine is to measure at once."""
+    """The next iteration: of one experiment, or of as many as the engine is to measure at once.
+
+    What a run that was killed left goes on as what it was.
+    """
     count, progress = research.engine_section.candidates, research.session.progress
-    alone = progress.pending_idea is not None and progress.place_of(progress.next_number)[1] == 0
-    return Attempt(research, parts) if count == 1 or alone else Round(research, parts, count)
+    _, seat = progress.place_of(progress.next_number)
+    several = seat > 0 if progress.pending_idea is not None else count > 1
+    return Round(research, parts, count) if several else Attempt(research, parts)

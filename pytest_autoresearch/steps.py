@@ -14,8 +14,9 @@ from pytest_autoresearch.critics.base import Exhausted
 from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.opening import has_begun
 from pytest_autoresearch.preconditions import Preconditions
-from pytest_autoresearch.records import BY_HAND, Candidate, Experiment, Idea, Status, by_hand
+from pytest_autoresearch.records import BY_HAND, Candidate, Experiment, Idea, Seat, Status, by_hand
 from pytest_autoresearch.research import Parts, Research
+from pytest_autoresearch.round import attempt_of
 from pytest_autoresearch.session import Session
 from pytest_autoresearch.text import one_line
 
@@ -106,16 +107,17 @@ def run(bench: Bench, *, message: str | None = None) -> None:
     _point_out_what_is_not_kept(bench)
     _describe(bench, message)
     session.write("run", run_id=research.run_id, critic=BY_HAND, why="one step, by hand")
-    attempt = Attempt(research, bench.parts)
+    # an iteration of several that was killed is brought to its end; an edit by hand is one experiment
+    attempt = Attempt(research, bench.parts) if session.edit is not None else attempt_of(research, bench.parts)
     attempt.prepare()
     finished = attempt.finish()
     if not finished:
         raise UserError(f"no experiment: {attempt.why_nothing}")
-    (done,) = finished
-    for line in _outcome(done):
+    for line in (line for done in finished for line in _outcome(done)):
         bench.tell(line)
     bench.research.views.take(finished)
-    bench.recorded(done)
+    for done in finished:
+        bench.recorded(done)
     if reason := session.stop_reason():
         bench.note(f"this is enough: {reason}")
     write_program(research.site)
@@ -130,13 +132,22 @@ def reset(bench: Bench) -> None:
     if edit is not None:
         bench.tell(f"the edit is kept as {session.workspace.copy_aside(edit)}")
     session.workspace.restore()
-    idea = session.progress.pending_idea
-    if idea is not None:
-        session.drop("reset by hand")
-        session.idea_file.unlink(missing_ok=True)
+    dropped = list(_dropped(session))
+    for idea in dropped:
         bench.tell(f"dropped: {idea.hypothesis}")
-    nothing = edit is None and idea is None
+    nothing = edit is None and not dropped
     bench.tell("there is nothing to take back" if nothing else "the best experiment's file is in place")
+
+
+def _dropped(session: Session) -> Iterator[Idea]:
+    """Let go of the ideas that wait: one, or those of an iteration of several that was killed."""
+    for number in session.progress.pending:
+        idea = session.progress.idea_of(number)
+        assert idea is not None
+        with session.working_on(Seat(number, *session.progress.place_of(number))):
+            session.drop("reset by hand")
+        session.idea_file.unlink(missing_ok=True)
+        yield idea
 
 
 def leave(session: Session) -> None:

@@ -13,6 +13,9 @@ from pytest_autoresearch.records import Candidate, Measurement, Role
 from pytest_autoresearch.sections import NoiseSection
 
 FIRST = "first"
+BESIDE = "beside"
+MISFIT = "misfit"
+_OF_ROUNDS = (BESIDE, MISFIT)
 _RECORDED = tuple(one.name for one in fields(Measurement) if one.name not in ("values", "confirmation", "twin"))
 
 Run = Callable[[Candidate], Measurement]
@@ -28,6 +31,7 @@ class Trial:
         self._noise = noise
         self._run = run
         samples = [one for one in journal.progress.samples if one["number"] == number]
+        samples = [one for one in samples if one["role"] not in _OF_ROUNDS]
         self._known = [one for one in samples if one["contract"] == fingerprint]
 
     def baseline(self, candidate: Candidate) -> Measurement:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pytest_autoresearch.checkout import VIEWS, worktrees_to_ourselves
 from pytest_autoresearch.contract import Pristine
+from pytest_autoresearch.engines.checkouts import remove_slots, slot_checkout, slot_records
 from pytest_autoresearch.files import first_free
 from pytest_autoresearch.git import Git
 from pytest_autoresearch.leftovers import Leftovers
@@ -22,8 +23,6 @@ from pytest_autoresearch.processes import Supervisor
 from pytest_autoresearch.records import Candidate, Measurement
 from pytest_autoresearch.runner import Runner
 from pytest_autoresearch.workspace import Workspace
-
-_SLOT = ".slot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +43,18 @@ class Slot:
 def open_slots(place: Place, opened: OpenSession, variables: list[dict[str, str]]) -> Iterator[list[Slot]]:
     """A slot for each of the `variables` that its runs see besides; their checkouts are gone afterwards."""
     with ExitStack() as stack:
-        stack.callback(_remove, place, opened)
-        _remove(place, opened)
+        stack.callback(remove_slots, place, opened.ground.records)
+        remove_slots(place, opened.ground.records)
         yield [_open(stack, place, opened, number, more) for number, more in enumerate(variables, start=1)]
 
 
 def _open(stack: ExitStack, place: Place, opened: OpenSession, number: int, variables: Mapping[str, str]) -> Slot:
     session, ground = opened.session, opened.ground
     home = session.workspace
+    records = slot_records(ground.records) / str(number)
+    records.mkdir(parents=True)  # before the checkout: a start that finds this looks for that
     workspace = _workspace(place, opened)
-    project, records = workspace.project, ground.records / "slots" / str(number)
-    shutil.rmtree(records, ignore_errors=True)
-    records.mkdir(parents=True)
+    project = workspace.project
     supervisor = stack.enter_context(Supervisor(f"{session.mark}.{number}"))
     leftovers = Leftovers(
         workspace, records / "leftovers", session.problem.artifacts, VIEWS, alone=True, aside_of=home
@@ -83,18 +82,13 @@ def _workspace(place: Place, opened: OpenSession) -> Workspace:
     """A copy of the session's checkout, caches included, in a worktree of its own that is on no branch."""
     home, problem = opened.session.workspace, opened.session.problem
     with worktrees_to_ourselves(place):
-        path = first_free(home_slot(place, number) for number in count(1))
+        path = first_free(slot_checkout(place, number) for number in count(1))
         Git(place.home).output("worktree", "add", "--detach", "--no-checkout", str(path), home.tip)
     _copy(home.checkout, path, home.project)
     workspace = Workspace(path, str(place.inside), problem.mutable_file, None, place.ref, locks=home.locks)
     workspace.git.output("read-tree", "HEAD")
     workspace.stand_on(home.tip)
     return workspace
-
-
-def home_slot(place: Place, number: int) -> Path:
-    """Where a slot's checkout may be: as deep as the session's own, so that relative links lead where they did."""
-    return place.worktree.with_name(f"{place.worktree.name}{_SLOT}{number}")
 
 
 def _copy(source: Path, target: Path, project: Path) -> None:
@@ -119,14 +113,3 @@ def left_out(checkout: Path, project: Path, directory: Path, names: Iterable[str
 def _can_be_copied(path: Path) -> bool:
     mode = os.lstat(path).st_mode
     return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
-
-
-def _remove(place: Place, opened: OpenSession) -> None:
-    """Take away the slots of this session, those of a run that was killed included."""
-    beginning = home_slot(place, 0).name.removesuffix("0")
-    git = Git(place.home)
-    with worktrees_to_ourselves(place):
-        for path, branch in git.worktrees():
-            if path.parent == place.home / CHECKOUTS and path.name.startswith(beginning) and not branch:
-                git.ask("worktree", "remove", "--force", "--force", str(path))
-    shutil.rmtree(opened.ground.records / "slots", ignore_errors=True)

@@ -12,7 +12,6 @@ import os
 import stat
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,10 +37,12 @@ def violations(repository: Path, branch: str = "toy/run1") -> list[str]:
     mutable = str(inside / problem["mutable_file"])
     return [
         *_experiments(history),
+        *_rounds(history),
         *_branch(repository, branch, history, mutable),
         *_candidates(repository, branch, history),
         *(_checkout(checkout, history, mutable) if checkout else []),
         *(_table(checkout / inside, history) if checkout else []),
+        *(_slots(repository, records, checkout) if checkout else []),
         *_processes(history),
     ]
 
@@ -69,8 +70,9 @@ def summary(repository: Path, branch: str = "toy/run1") -> dict[str, Any]:
     table = checkout / Path(history[0]["problem"]).parent / "results.tsv"
     rows = [line.split("\t")[1:] for line in table.read_text().splitlines()]
     kept = ("number", "status", "reason", "metric", "blob", "description", "duplicate_of", "exit")
+    of_rounds = ("iteration", "seat", "beaten")
     return {
-        "results": [{name: one[name] for name in kept} for one in results],
+        "results": [{name: one.get(name) for name in (*kept, *of_rounds)} for one in results],
         "ideas": [(one["number"], one["idea"]["hypothesis"]) for one in history if one["kind"] == "idea"],
         "branch": told,
         "table": rows,
@@ -82,17 +84,40 @@ def _experiments(history: list[Record]) -> Iterator[str]:
     numbers = [one["number"] for one in history if one["kind"] == "result"]
     if numbers != list(range(len(numbers))):
         yield f"[2] the experiments are numbered {numbers}"
-    nothing = Counter(one["number"] for one in history if one["kind"] == "noop")
-    for kind in ("idea", "applied"):
-        for number, count in Counter(one["number"] for one in history if one["kind"] == kind).items():
-            if count > 1 + (nothing[number] if kind == "idea" else 0):
-                yield f"[2] experiment {number} has {count} records of {kind}"
+    waiting: dict[int, set[str]] = {}
+    for one in history:
+        if one["kind"] in ("noop", "result"):
+            waiting.pop(one["number"], None)
+        if one["kind"] in ("idea", "applied"):
+            had = waiting.setdefault(one["number"], set())
+            if one["kind"] in had:
+                yield f"[2] experiment {one['number']} has another record of {one['kind']}, and the first waits"
+            had.add(one["kind"])
     applied = {one["number"]: one for one in history if one["kind"] == "applied"}
     for one in history:
         if one["kind"] == "result" and one["number"] and one["commit"]:
             candidate = applied.get(one["number"])
             if candidate is None or (candidate["commit"], candidate["blob"]) != (one["commit"], one["blob"]):
                 yield f"[2] experiment {one['number']} measured another candidate than was applied"
+
+
+def _rounds(history: list[Record]) -> Iterator[str]:
+    """The candidates of an iteration sit without a gap, were to beat the same incumbent, and one at most is kept."""
+    rounds: dict[int, list[Record]] = {}
+    for one in history:
+        if one["kind"] == "result" and "seat" in one:
+            rounds.setdefault(one["iteration"], []).append(one)
+    if list(rounds) != sorted(rounds):
+        yield f"[2] the iterations come in the order {list(rounds)}"
+    for iteration, made in rounds.items():
+        first, seats = made[0]["number"], [one["seat"] for one in made]
+        if seats != list(range(1, len(made) + 1)) or [one["number"] - first + 1 for one in made] != seats:
+            yield f"[2] iteration {iteration} has the seats {seats}"
+        for name in ("parent", "beaten"):
+            if len(found := {one[name] for one in made}) > 1:
+                yield f"[1] the candidates of iteration {iteration} have more than one {name}: {found}"
+        if (count := sum(one["status"] == "keep" for one in made)) > 1:
+            yield f"[1] iteration {iteration} kept {count} candidates"
 
 
 def _branch(repository: Path, branch: str, history: list[Record], mutable: str) -> Iterator[str]:
@@ -148,6 +173,16 @@ def _table(checkout: Path, history: list[Record]) -> Iterator[str]:
     found = [(float(row[1]) if row[1] else None, row[3]) for row in rows]
     if found != wanted:
         yield f"[2] results.tsv has {found}, the ledger {wanted}"
+
+
+def _slots(repository: Path, records: Path, checkout: Path) -> Iterator[str]:
+    """Nothing is left of the checkouts in which several were measured at once."""
+    listed = _git(repository, "worktree", "list", "--porcelain").split("\n")
+    there = {str(path) for path in checkout.parent.glob(f"{checkout.name}.slot*")}
+    there |= {line.partition(" ")[2] for line in listed if f"/{checkout.name}.slot" in line}
+    yield from (f"[2] a slot is left: {path}" for path in sorted(there))
+    if (records / "slots").exists():
+        yield "[2] the records of slots are left"
 
 
 def _processes(history: list[Record]) -> Iterator[str]:

@@ -2,9 +2,9 @@
 
 Loaded with `-p tests.chaos.points` into a run of the loop. A point is a named moment: just before or just after a file
 is opened for writing, moved, or deleted, a record is written, a process is started or has ended. `CHAOS_LOG` names a
-file that gets the points, one a line, as they are reached; `CHAOS_AT` is the point at which the run is disturbed, and
-`CHAOS_HOW` what happens there: `kill` (SIGKILL), or `fill DIRECTORY` (its file system is filled up; once it is full
-it stays so).
+file that gets the points, one a line, as they are reached; `CHAOS_AT` is the point at which the run is disturbed,
+whatever was on record last if it begins with `*`, and `CHAOS_HOW` what happens there: `kill` (SIGKILL), or `fill
+DIRECTORY` (its file system is filled up; once it is full it stays so).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ import pytest
 
 REPOSITORY = Path(os.environ.get("CHAOS_REPOSITORY", "/nowhere")).resolve()
 FILLER = "chaos-filler"
+ANYWHERE = "*"
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # What differs from run to run: object names, temporary names, numbers of processes.
 _VARYING = re.compile(r"\b[0-9a-f]{7,40}\b|(?<=check-)\w+")
@@ -49,26 +52,40 @@ class Points:
         self._at = at
         self._how = how
         self._met: Counter[tuple[str, str]] = Counter()
-        self._busy = False
+        self._one_at_a_time = threading.Lock()
+        self._busy = 0
         self.record = "nothing"
 
     def reach(self, what: str) -> None:
-        """Note the point, or die there."""
-        if self._busy or os.getpid() != _PID:
+        """Note the point, or die there; threads reach theirs one after the other."""
+        if self._busy == threading.get_ident() or os.getpid() != _PID:
             return
-        self._busy = True
-        self._met[self.record, what] += 1
-        name = f"{self.record}\t{what}\t{self._met[self.record, what]}"
-        if self._log:
-            self._log.write(name + "\n")
-        if name == self._at:
-            self._disturb()
-        self._busy = False
+        with self._one_at_a_time:
+            self._busy = threading.get_ident()
+            here, anywhere = (self._count(record, what) for record in (self.record, ANYWHERE))
+            if self._log:
+                self._log.write(here + "\n")
+            if self._at in (here, anywhere):
+                self._disturb()
+            self._busy = 0
+
+    def _count(self, record: str, what: str) -> str:
+        self._met[record, what] += 1
+        return f"{record}\t{what}\t{self._met[record, what]}"
 
     def _disturb(self) -> None:
         if self._how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         fill(Path(self._how.removeprefix("fill ")))
+
+
+def anywhere(points: Iterable[str]) -> Iterator[str]:
+    """The same points by what is done alone: where two threads are at work, what is on record by then may differ."""
+    met: Counter[str] = Counter()
+    for point in points:
+        what = point.split("\t")[1]
+        met[what] += 1
+        yield f"{ANYWHERE}\t{what}\t{met[what]}"
 
 
 def fill(directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -61,10 +62,19 @@ class Act:
         return self.toy.run(f"--iterations={max(1, self.left())}", *PLAIN)
 
     def left(self) -> int:
-        """How many experiments remain."""
+        """How many iterations remain; one of several candidates is over when all of them have their results."""
         ledger = self.toy.records / "ledger.jsonl"
         *whole, _ = ledger.read_bytes().split(b"\n") if ledger.exists() else [b""]
-        return self.scene.iterations - max(0, sum(b'"kind":"result"' in line for line in whole) - 1)
+        over, waiting = set[int](), dict[int, int]()
+        for record in map(json.loads, whole):
+            number = record.get("number")
+            if record["kind"] == "idea":
+                waiting[number] = record.get("iteration", number)
+            elif record["kind"] in ("noop", "result"):
+                waiting.pop(number, None)
+            if record["kind"] == "result" and number:
+                over.add(record.get("iteration", number))
+        return self.scene.iterations - len(over.difference(waiting.values()))
 
     def wrong(self) -> list[str]:
         """What is not as it must be: the invariants, the user's own work, and what the session came to."""
@@ -88,11 +98,13 @@ def make_scene(
     directory: Path,
     ideas: Iterable[Mapping[str, Any]] = IDEAS,
     prepare: Callable[[Toy], object] = lambda toy: None,
+    iterations: int | None = None,
     **options: Any,
 ) -> Scene:
     """A scene, once played undisturbed in `directory`; the user has work of every kind lying about.
 
-    `prepare` does to the repository what makes it a special one.
+    It has as many `iterations` as ideas if nothing is said. `prepare` does to the repository what makes it a special
+    one.
     """
     ideas = list(ideas)
     template = Toy(directory / "template", ideas, **options)
@@ -101,12 +113,13 @@ def make_scene(
     undisturbed = directory / "undisturbed"
     shutil.copytree(template.directory, undisturbed, symlinks=True)
     toy, log = existing(undisturbed, template.inside), directory / "points"
-    done = toy.run(f"--iterations={len(ideas)}", *PLAIN, *WATCHED, env=watching(toy, log=log))
+    iterations = len(ideas) if iterations is None else iterations
+    done = toy.run(f"--iterations={iterations}", *PLAIN, *WATCHED, env=watching(toy, log=log))
     assert done.returncode == 0, done.stdout
     wrong = check.violations(undisturbed)
     assert not wrong, wrong
     return Scene(
-        template.directory, len(ideas), check.summary(undisturbed), log.read_text().splitlines(), template.inside
+        template.directory, iterations, check.summary(undisturbed), log.read_text().splitlines(), template.inside
     )
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.machine import in_a_namespace, needs_root, small_disk, unclear
-from tests.chaos.points import FILLER, fill
-from tests.chaos.scene import Scene, side_by_side
+from tests.chaos.points import FILLER, anywhere, fill
+from tests.chaos.scene import Scene, make_scene, side_by_side
+from tests.chaos.test_every_step import TWO
 from tests.support import COMMAND, clean_environment
 
 FULL = ("No space left on device", "Out of diskspace", "MiB are free on the disk")
@@ -24,10 +25,14 @@ def one_of_each(points: Iterable[str]) -> list[str]:
     """The first point of each kind at which something is written."""
     first: dict[str, str] = {}
     for point in points:
-        what = point.split("\t")[1]
-        if _WRITES.match(what):
-            first.setdefault(re.sub(r" \d+$", "", what), point)
+        if _WRITES.match(point.split("\t")[1]):
+            first.setdefault(kind_of(point), point)
     return list(first.values())
+
+
+def kind_of(point: str) -> str:
+    """What happens there, without the number of an experiment."""
+    return re.sub(r" \d+$", "", point.split("\t")[1])
 
 
 def fills_up(scene: Scene, directory: Path, point: str) -> list[str]:
@@ -46,6 +51,19 @@ def test_a_full_disk_is_said_and_loses_nothing(scene: Scene, tmp_path: Path) -> 
     points = one_of_each(scene.points)
     assert len(points) > 15
     assert side_by_side(lambda case: fills_up(scene, tmp_path / str(case[0]), case[1]), enumerate(points)) == []
+
+
+@needs_root
+def test_a_full_disk_in_an_iteration_of_several_is_said_and_loses_nothing(scene: Scene, tmp_path: Path) -> None:
+    """At the first point of each kind that such an iteration adds."""
+    several, known = make_scene(tmp_path / "scene", **TWO), {kind_of(point) for point in scene.points}
+    points = one_of_each(
+        wherever
+        for point, wherever in zip(several.points, anywhere(several.points), strict=True)
+        if kind_of(point) not in known or "worktree add\t2" in wherever
+    )
+    assert len(points) > 4
+    assert side_by_side(lambda case: fills_up(several, tmp_path / str(case[0]), case[1]), enumerate(points)) == []
 
 
 @needs_root

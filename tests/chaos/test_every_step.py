@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.chaos.points import anywhere
 from tests.chaos.scene import Scene, died, make_scene, side_by_side
 from tests.support import scores
 
@@ -65,6 +67,34 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 LONG = {"noise and a second evaluator"}
 
+# Iterations of several candidates, one after the other in one slot: what a kill interrupts is the same each time.
+MISFIT = {"hypothesis": "misfit", "edits": [{"search": "nowhere", "replace": "x"}]}
+CRASH = {"hypothesis": "crash", "content": "exit 3\n"}
+TWO: dict[str, Any] = {
+    "ideas": scores(8, 8, 9),
+    "iterations": 1,
+    "problem": {"engine": {"candidates": 2, "workers": 1}},
+}
+ROUNDS: dict[str, dict[str, Any]] = {
+    "two iterations": {
+        "ideas": [*scores(9, 9, 8), CRASH, *scores(7, 10, 8), MISFIT, *scores(6)],
+        "iterations": 2,
+        "problem": {"engine": {"candidates": 3, "workers": 1}},
+    },
+    "noise, and the incumbent beside them": {
+        "ideas": [*scores(5), MISFIT, *scores(9)],
+        "iterations": 1,
+        "problem": {
+            "engine": {"candidates": 3, "workers": 1, "concurrent_baseline": True},
+            "noise": {"repeats": 2, "confirm": 4, "alpha": 0.05},
+        },
+    },
+}
+# Of that, what is looked at each time: records, git's changes, new names, and the end of a slot.
+STRIKING = re.compile(r"(half of|after) record|started git|rename|remove \.git$|(mkdir|rmdir) .*slots?/?1$")
+BETWEEN = ("result 1", "advanced 1")
+VIEWS = ("AUDIT_LOG", "STATE.md", "report.html", "preconditions.json")
+
 
 def test_every_point_is_in_a_step(scene: Scene) -> None:
     last = {"idea 4", "applied 4", "started 4", "advanced 4"}
@@ -84,6 +114,31 @@ def test_the_same_at_the_points_that_other_problems_add(scene: Scene, tmp_path: 
     common = {point.split("\t")[1] for point in scene.points}
     first = {point.split("\t")[1]: point for point in reversed(other.points)}
     assert wrong_after_kills(other, [point for what, point in first.items() if what not in common], tmp_path) == []
+
+
+def test_a_kill_at_any_point_that_several_candidates_add_loses_nothing(scene: Scene, tmp_path: Path) -> None:
+    """The first of each kind, and all between the results of one iteration or about the checkout of a slot."""
+    other = make_scene(tmp_path / "scene", **TWO)
+    known, points = {point.split("\t")[1] for point in scene.points}, list[str]()
+    for point, wherever in zip(other.points, anywhere(other.points), strict=True):
+        on_record, what, _ = point.split("\t")
+        is_new = what not in known or on_record in BETWEEN or "worktree" in what
+        if is_new and STRIKING.match(what):
+            points.append(wherever)
+    assert len(points) > 20
+    assert wrong_after_kills(other, points, tmp_path) == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ROUNDS)
+def test_a_kill_at_any_point_of_an_iteration_of_several_loses_nothing(tmp_path: Path, name: str) -> None:
+    """From its first idea on; what is written for people to read is like that of any other iteration."""
+    other = make_scene(tmp_path / "scene", **ROUNDS[name])
+    points = list(anywhere(other.points))
+    points = points[points.index("*\tbefore record idea 1\t1") :]
+    points = [point for point in points if not any(view in point for view in VIEWS)]
+    assert len(points) > 150
+    assert wrong_after_kills(other, points, tmp_path) == []
 
 
 def wrong_after_kills(scene: Scene, points: Sequence[str], directory: Path) -> list[str]:

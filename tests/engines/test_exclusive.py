@@ -68,3 +68,26 @@ def test_a_round_has_it_for_all_of_its_candidates(make_toy: MakeToy, tmp_path: P
     toy = make_toy(*ideas, problem={"engine": {"candidates": 2, "exclusive": [f"gpu-{uuid.uuid4().hex}"]}})
     toy.run("--iterations=1")
     assert toy.statuses() == [("keep", 10), ("discard", 9), ("keep", 8)]
+
+
+def test_the_candidates_of_one_session_and_those_of_another_measure_in_turn(tmp_path: Path) -> None:
+    """Each run looks for the traces of the other session's while it lasts."""
+    resource = f"gpu-{uuid.uuid4().hex}"
+    problem = {"engine": {"candidates": 2, "exclusive": [resource]}, "hard_timeout_s": 60}
+
+    def toy(own: str, other: str) -> Toy:
+        look = f"ls {tmp_path}/{other}-trace-* 2>/dev/null && exit 9"
+        body = (
+            f"{look}; touch {tmp_path}/{own}-trace-$$; sleep 0.3; {look}; rm {tmp_path}/{own}-trace-$$; echo score: "
+        )
+        ideas = [{"hypothesis": str(value), "content": f"{body}{value}\n"} for value in (9, 8, 7, 6)]
+        return Toy(tmp_path / own, ideas, problem=problem)
+
+    toys = [toy("one", "two"), toy("two", "one")]
+    for each in toys:
+        each.pytest("problem.yaml", "--autoresearch-confirm")
+    running = [each.start("--iterations=2") for each in toys]
+    said = [one.communicate(timeout=100)[0] for one in running]
+    assert [one.returncode for one in running] == [0, 0], said
+    for each in toys:
+        assert each.statuses() == [("keep", 10), ("discard", 9), ("keep", 8), ("discard", 7), ("keep", 6)]

@@ -21,6 +21,7 @@ import pytest
 
 from pytest_autoresearch.sandbox import why_none
 from pytest_autoresearch.sections import SandboxSection
+from tests.chaos import check
 from tests.conftest import MakeToy
 from tests.engines.test_round import labels, meeting, running
 from tests.support import COMMAND, Toy, clean_environment, git, kill, scores, wait_for
@@ -37,22 +38,33 @@ pytestmark = [
 class Machines:
     """A cluster of two nodes with one GPU each, and what the environment of everything in it is."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, **settings: str) -> None:
         from ray.cluster_utils import Cluster
 
         self.store = place / f"autoresearch-ray-{os.getuid()}"
-        self.environment = {"RAY_USAGE_STATS_ENABLED": "0", "HOME": str(place), "TMPDIR": str(place)}
+        self.environment = {"RAY_USAGE_STATS_ENABLED": "0", "HOME": str(place), "TMPDIR": str(place), **settings}
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
             self.cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
             self.nodes = {self._raylet(node): node for node in (self.add(), self.add())}
 
+    @property
+    def reached(self) -> dict[str, str]:
+        """The environment of a run that finds the cluster without being told where it is."""
+        return {**self.environment, "RAY_ADDRESS": self.cluster.address}
+
     def add(self, **more: Any) -> Any:
         return self.cluster.add_node(num_cpus=2, num_gpus=1, **more)
 
     def remove(self, raylet: int) -> None:
         self.cluster.remove_node(self.nodes.pop(raylet), allow_graceful=False)
+
+    def end_head(self) -> None:
+        """Kill all that is on the first node: what knows of the others goes with it."""
+        for processes in list(self.cluster.head_node.all_processes.values()):
+            for process in processes:
+                process.process.kill()
 
     def engine(self, **more: Any) -> dict[str, Any]:
         return {"kind": "ray", "address": self.cluster.address, "resources": {"num_gpus": 1, "num_cpus": 1}, **more}
@@ -82,10 +94,10 @@ def own_machines() -> Iterator[Machines]:
 
 
 @contextmanager
-def in_short_place() -> Iterator[Machines]:
+def in_short_place(**settings: str) -> Iterator[Machines]:
     """Where Ray's sockets can be: their paths have 107 bytes at most."""
     with TemporaryDirectory(prefix="ar-", ignore_cleanup_errors=True) as place:
-        made = Machines(Path(place))
+        made = Machines(Path(place), **settings)
         try:
             yield made
         finally:
@@ -350,6 +362,36 @@ def test_an_interrupt_ends_what_runs_and_what_waits(
     assert machines.rooms() == []
 
 
+@pytest.mark.parametrize("then", ["another cluster", "local"])
+def test_a_head_that_dies_ends_the_run_and_the_same_command_goes_on(
+    make_toy: MakeToy, tmp_path: Path, then: str
+) -> None:
+    """Ray waits for a head that might come back, for a minute if nothing is said, and ends who uses it then."""
+    ideas = [waiting(tmp_path, 9), waiting(tmp_path, 8)]
+    engine = {"kind": "ray", "candidates": 2, "resources": {"num_cpus": 1}}
+    toy = make_toy(*ideas, problem={"engine": engine, "hard_timeout_s": 250})
+    with in_short_place(RAY_gcs_rpc_server_reconnect_timeout_s="5") as first:
+        started = toy.start("--iterations=1", env=first.reached)
+        wait_for(lambda: len(there(tmp_path)) == 2, "both runs")
+        first.end_head()
+        output, _ = started.communicate(timeout=100)
+        assert started.returncode == 1, output
+        nothing_runs(toy)
+        done = toy.run("--iterations=1", env=first.reached)
+        assert f"engine: no Ray cluster at {first.cluster.address}" in done.stdout
+    (tmp_path / "go").touch()
+    if then == "local":
+        done = toy.run("--iterations=1", "--autoresearch-engine=local")
+    else:
+        with in_short_place() as second:
+            done = toy.run("--iterations=1", env=second.reached)
+    assert done.returncode == 0, done.stdout
+    assert labels(toy) == [("0", "keep", 10), ("1.1", "discard", 9), ("1.2", "keep", 8)]
+    assert [len(toy.ledger(kind)) for kind in ("idea", "applied", "result")] == [2, 2, 3]
+    assert check.violations(toy.directory) == []
+    nothing_runs(toy)
+
+
 def test_what_no_node_has_is_said_and_not_waited_for_without_end(make_toy: MakeToy, machines: Machines) -> None:
     toy = make_toy(problem={"engine": {**machines.engine(), "resources": {"num_gpus": 4, "tape": 1}}})
     done = script(
@@ -454,8 +496,7 @@ def test_the_commands_of_the_page_are_rays_and_ours(make_toy: MakeToy, machines:
         assert all(f"{option.split('=')[0]} " in options for option in rest)
     words = shlex.split(ours)
     assert words[:2] == ["pytest", "--autoresearch"]
-    environment = {**machines.environment, "RAY_ADDRESS": machines.cluster.address}
-    done = toy.run(*words[2:], env=environment)
+    done = toy.run(*words[2:], env=machines.reached)
     assert labels(toy)[1:] == [("1.1", "discard", 9), ("1.2", "keep", 8)], done.stdout
 
 

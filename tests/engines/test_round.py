@@ -44,6 +44,14 @@ def labels(toy: Toy) -> list[tuple[str, str, float | None]]:
     return found
 
 
+def on_record(toy: Toy) -> list[dict[str, Any]]:
+    """What is on record of each, but for where and when that was written."""
+    return [
+        {name: value for name, value in record.items() if name not in ("prev", "at")}
+        for record in toy.ledger("result")
+    ]
+
+
 def running(toy: Toy) -> Iterator[psutil.Process]:
     """What this repository's sessions have running."""
     session = toy.ledger("begin")[0]["session"]
@@ -266,7 +274,7 @@ def test_a_round_whose_results_are_partly_on_record_is_brought_to_its_end(
     values[kept - 1] = 5.0
     toy = make_toy(*scores(*values), problem={"engine": {"candidates": 3}, "noise": noise})
     toy.run("--iterations=1")
-    whole, runs = labels(toy), sorted(record["number"] for record in toy.ledger("started"))
+    whole, runs = on_record(toy), sorted(record["number"] for record in toy.ledger("started"))
     ledger = toy.records / "ledger.jsonl"
     lines = ledger.read_text().splitlines(keepends=True)
     for results in (1, 2):
@@ -276,7 +284,7 @@ def test_a_round_whose_results_are_partly_on_record_is_brought_to_its_end(
         git(toy.directory, "update-ref", "refs/heads/toy/run1", tip or start)
         done = toy.run("--iterations=1")
         assert done.returncode == 0, done.stdout
-        assert labels(toy) == whole
+        assert on_record(toy) == whole
         assert len(toy.branch()) == 2
         assert sorted(record["number"] for record in toy.ledger("started")) == runs
 
@@ -351,7 +359,7 @@ def test_the_incumbent_is_measured_beside_them_if_that_is_asked_for(make_toy: Ma
 def test_with_noise_the_best_is_confirmed_alone_and_the_next_best_if_it_fails(
     make_toy: MakeToy, tmp_path: Path
 ) -> None:
-    lucky = f"[ -e {tmp_path}/was ] && echo score: 11 || echo score: 1; touch {tmp_path}/was\n"
+    lucky = f"pwd >> {tmp_path}/was; [ $(cat {tmp_path}/was | wc -l) = 1 ] && echo score: 1 || echo score: 11\n"
     ideas = [{"hypothesis": "lucky", "content": lucky}, *scores(5, 12)]
     toy = make_toy(*ideas, problem={"engine": {"candidates": 3}, "noise": {"repeats": 2, "confirm": 4, "alpha": 0.05}})
     toy.run("--iterations=1")
@@ -367,6 +375,9 @@ def test_with_noise_the_best_is_confirmed_alone_and_the_next_best_if_it_fails(
     assert "confirmation" not in results[3]
     roles = [record["role"] for record in toy.ledger("sample") if record["number"]]
     assert roles.count("first") == 3
+    first, *again = (tmp_path / "was").read_text().split()
+    assert first.startswith(f"{toy.checkout}.slot")
+    assert set(again) == {str(toy.checkout)}
 
 
 def test_the_others_of_a_round_are_not_confirmed_when_the_best_is(make_toy: MakeToy) -> None:
@@ -388,6 +399,20 @@ def pytest_autoresearch_judge(measurement, incumbent):
     toy = make_toy(*scores(6, 8, 9), problem={"engine": {"candidates": 3}}, files={"conftest.py": conftest})
     toy.run("--iterations=1")
     assert labels(toy)[1:] == [("1.1", "discard", 6), ("1.2", "keep", 8), ("1.3", "discard", 9)]
+
+
+def test_a_judge_of_the_users_that_keeps_everything_has_one_of_an_iteration_kept(make_toy: MakeToy) -> None:
+    conftest = """
+from pytest_autoresearch.records import Verdict
+def pytest_autoresearch_judge(measurement, incumbent):
+    return Verdict("keep", "yes")
+"""
+    toy = make_toy(*scores(11, 12, 8), problem={"engine": {"candidates": 3}}, files={"conftest.py": conftest})
+    toy.run("--iterations=1")
+    assert labels(toy)[1:] == [("1.1", "discard", 11), ("1.2", "discard", 12), ("1.3", "keep", 8)]
+    assert [record["reason"] for record in toy.ledger("result")[1:3]] == [
+        "experiment 1.3 of its iteration is kept"
+    ] * 2
 
 
 def test_an_executor_of_the_users_gets_them_all_at_once(make_toy: MakeToy) -> None:
@@ -416,7 +441,8 @@ def pytest_autoresearch_measure(candidate):
             pass
         raise UserError("mend it and run again")
 """
-    slow = f"touch {tmp_path}/there; sleep 1; [ -e {tmp_path}/mended ] || sleep 60; echo score: 7\n"
+    late = f"[ -e {tmp_path}/mended ] || {{ sleep 30; touch {tmp_path}/left-alone; }}"
+    slow = f"touch {tmp_path}/there; sleep 1; {late}; echo score: 7\n"
     toy = make_toy(
         *scores(8),
         {"hypothesis": "broken", "content": "echo broken; echo score: 6\n"},
@@ -428,6 +454,7 @@ def pytest_autoresearch_measure(candidate):
     assert done.returncode == 1
     assert "mend it and run again" in done.stdout
     assert labels(toy) == [("0", "keep", 10)]
+    assert not (tmp_path / "left-alone").exists()
     assert list(running(toy)) == []
     (tmp_path / "mended").touch()
     toy.run("--iterations=1")
@@ -476,3 +503,77 @@ def test_status_says_what_is_under_way(make_toy: MakeToy, tmp_path: Path) -> Non
         ("1.1", "score 9"),
         ("1.2", "score 8"),
     ]
+
+
+def test_the_incumbent_beside_them_is_no_part_of_a_confirmation(make_toy: MakeToy, tmp_path: Path) -> None:
+    """It ends before the candidates do, and what they gave is not forgotten for that."""
+    ideas = [
+        {"hypothesis": str(value), "content": f"echo x >> {tmp_path}/{value}; sleep 0.5; echo score: {value}\n"}
+        for value in (5, 9)
+    ]
+    problem = {
+        "engine": {"candidates": 2, "concurrent_baseline": True},
+        "noise": {"repeats": 2, "confirm": 4, "alpha": 0.05},
+    }
+    toy = make_toy(*ideas, problem=problem)
+    toy.run("--iterations=1")
+    assert labels(toy)[1:] == [("1.1", "keep", 5), ("1.2", "discard", 9)]
+    roles = [(record["number"], record["role"]) for record in toy.ledger("sample")]
+    assert roles.index((1, "beside")) < roles.index((1, "first"))
+    assert roles.count((1, "first")) == 1
+    assert (tmp_path / "5").read_text().count("x") == 5
+
+
+def test_all_of_a_round_stand_on_what_they_were_to_beat(make_toy: MakeToy) -> None:
+    misfit = {"hypothesis": "no such text", "edits": [{"search": "nowhere", "replace": "x"}]}
+    toy = make_toy(*scores(8, 9), misfit, problem={"engine": {"candidates": 3}})
+    toy.run("--iterations=1")
+    assert [status for _, status, _ in labels(toy)] == ["keep", "keep", "discard", "crash"]
+    assert {record["parent"] for record in toy.ledger("result")[1:]} == {toy.branch()[0]}
+
+
+def test_an_iteration_that_is_only_brought_to_its_end_measures_nothing_any_more(make_toy: MakeToy) -> None:
+    """Its first results are on record, and the others were measured under a contract that holds no more."""
+    toy = make_toy(*scores(9, 8), problem={"engine": {"candidates": 2}, "fingerprint": ["data"], "link": ["data"]})
+    toy.write(".gitignore", "data\n")
+    toy.commit("data are not git's")
+    toy.write("data", "first\n")
+    toy.run("--iterations=1")
+    ledger = toy.records / "ledger.jsonl"
+    lines = ledger.read_text().splitlines(keepends=True)
+    position = next(index for index, line in enumerate(lines) if '"kind":"result"' in line and '"seat"' in line)
+    ledger.write_text("".join(lines[: position + 1]))
+    git(toy.directory, "update-ref", "refs/heads/toy/run1", toy.branch()[0])
+    begun = len(toy.ledger("started"))
+    toy.write("data", "second\n")
+    toy.run("--iterations=1")
+    assert labels(toy)[1:] == [("1.1", "discard", 9), ("1.2", "crash", None)]
+    crash = toy.ledger("result")[-1]
+    assert (crash["reason"], crash["machine"]) == ("its iteration was interrupted and is over", True)
+    assert {record["number"] for record in toy.ledger("started")[begun:]} == {0}
+
+
+def test_why_an_idea_came_to_no_candidate_is_still_known_after_a_kill(make_toy: MakeToy) -> None:
+    misfit = {"hypothesis": "no such text", "edits": [{"search": "nowhere", "replace": "x"}]}
+    toy = make_toy(*scores(8), misfit, problem={"engine": {"candidates": 2}})
+    toy.run("--iterations=1")
+    whole = on_record(toy)
+    ledger = toy.records / "ledger.jsonl"
+    *before, _ = ledger.read_text().splitlines(keepends=True)
+    ledger.write_text("".join(before))
+    toy.run("--iterations=1")
+    assert on_record(toy) == whole
+    assert whole[2]["reason"].startswith("edit: ")
+
+
+def test_one_candidate_after_a_kill_is_judged_as_the_several_that_it_was(make_toy: MakeToy, tmp_path: Path) -> None:
+    wait = f"touch {tmp_path}/there; until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo score: 8\n"
+    ideas = [*scores(9), {"hypothesis": "wait", "content": wait}, *scores(7)]
+    toy = make_toy(*ideas, problem={"hard_timeout_s": 100})
+    started = toy.start("--iterations=1", "--autoresearch-candidates=3")
+    wait_for((tmp_path / "there").exists, "the second candidate")
+    kill(started)
+    (tmp_path / "go").touch()
+    toy.run("--iterations=1")
+    assert labels(toy)[1:] == [("1.1", "discard", 9), ("1.2", "discard", 8), ("1.3", "keep", 7)]
+    assert [record["beaten"] for record in toy.ledger("result")[1:]] == [10, 10, 10]

@@ -248,7 +248,7 @@ class Iteration(Item):
         said = self.attempt is None or self.failure is not None
         with suppress(OSError, UserError) if said else briefly():
             if self.file.research.is_open:
-                self.file.research.session.put_back()
+                self.file.research.session.hand.put_back()
         self.attempt = None  # pytest keeps the item to its end, and with it a copy of the mutable file
         release_memory()
 

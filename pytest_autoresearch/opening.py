@@ -23,6 +23,7 @@ from pytest_autoresearch.errors import UserError
 from pytest_autoresearch.files import flush_way
 from pytest_autoresearch.git import Git
 from pytest_autoresearch.git_locks import GitLocks
+from pytest_autoresearch.handwork import Handwork
 from pytest_autoresearch.holdout import SecondOpinion
 from pytest_autoresearch.journal import Journal
 from pytest_autoresearch.ledger import SCHEMA
@@ -259,6 +260,9 @@ def _assemble(stack: ExitStack, ground: Ground, users: Problem, journal: Journal
     if slot_records(ground.records).exists():
         remove_slots(place, ground.records)
     leftovers.know(anew=journal.progress.baseline is None)
+    hand = Handwork(
+        workspace, journal.progress, ground.records / EDIT, takes_edits=ground.takes_edits, edit=found.edit
+    )
     session = Session(
         place.tag,
         problem,
@@ -268,10 +272,8 @@ def _assemble(stack: ExitStack, ground: Ground, users: Problem, journal: Journal
         table=table,
         idea_file=views["next_idea.json"],
         program_file=views["program.md"],
-        edit_file=ground.records / EDIT,
+        hand=hand,
         notices=[*([] if problem == users else [_OTHER_PROBLEM]), *found.notices],
-        takes_edits=ground.takes_edits,
-        edit=found.edit,
         mark=mark,
     )
     stack.callback(sweep, mark)

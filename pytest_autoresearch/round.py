@@ -14,7 +14,7 @@ from pytest_autoresearch.noise import looks_better
 from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Seat, Verdict, label
 from pytest_autoresearch.research import Parts, Research
 from pytest_autoresearch.runner import Stage
-from pytest_autoresearch.trial import BESIDE, MISFIT
+from pytest_autoresearch.samples import BESIDE, MISFIT
 
 _TRIES = 3
 _INTERRUPTED = Measurement(None, failure="its iteration was interrupted and is over", machine=True)
@@ -119,7 +119,7 @@ class Round:
         try:
             candidate, misfit = made_of(idea, self._session, self._parts)
         finally:
-            self._session.put_back()
+            self._session.hand.put_back()
         if misfit:
             return _Entry(seat, idea, None, misfit)
         if candidate is None:
@@ -134,7 +134,7 @@ class Round:
         for entry in self._entries:
             if entry.candidate is not None and entry.candidate.blob == candidate.blob:
                 return f"experiment {entry.label}"
-        known = self._session.measured(candidate) if self._session.problem.noise is None else None
+        known = self._session.samples.known(candidate) if self._session.problem.noise is None else None
         return "an earlier experiment" if known is not None and known.duplicate_of is not None else ""
 
     # --- measuring
@@ -143,17 +143,21 @@ class Round:
         session, jobs = self._session, dict[str, Callable[[], Measurement]]()
         numbers = {entry.label: entry.seat.number for entry in self._entries}
         for entry in self._entries:
-            if entry.candidate is not None and not self._is_closing and session.measured(entry.candidate) is None:
+            if entry.candidate is not None and not self._is_closing and session.samples.known(entry.candidate) is None:
                 jobs[entry.label] = partial(self._parts.measure, entry.candidate)
-        if jobs and self._research.engine_section.concurrent_baseline and session.sampled(self._first, BESIDE) is None:
+        if (
+            jobs
+            and self._research.engine_section.concurrent_baseline
+            and session.samples.of(self._first, BESIDE) is None
+        ):
             jobs[BESIDE] = partial(self._parts.measure, session.standing(self._first, len(self._entries) + 1))
         if jobs:
             self._research.models.release(left_behind=False)
         for name, measured in together(jobs, tick=self._tick, stop=self._research.engine.expire) if jobs else ():
             if name == BESIDE:
-                session.took(self._first, measured, BESIDE)
+                session.samples.take(self._first, measured, BESIDE)
             else:
-                session.took(numbers[name], measured)
+                session.samples.take(numbers[name], measured)
         self._look()
 
     def _look(self) -> None:
@@ -162,8 +166,8 @@ class Round:
             if entry.candidate is None:
                 entry.measured = self._unfit(entry)
             else:
-                entry.measured = self._session.measured(entry.candidate) or _INTERRUPTED
-        beside = self._session.sampled(self._first, BESIDE)
+                entry.measured = self._session.samples.known(entry.candidate) or _INTERRUPTED
+        beside = self._session.samples.of(self._first, BESIDE)
         if beside is not None and beside.metric is not None:
             self.beaten = beside.metric
 
@@ -171,8 +175,8 @@ class Round:
         """Why there is no candidate, on record before the first result: who ends the round does not try again."""
         number = entry.seat.number
         if entry.misfit:
-            return self._session.took(number, Measurement(None, failure=entry.misfit), MISFIT)
-        return self._session.sampled(number, MISFIT) or _INTERRUPTED
+            return self._session.samples.take(number, Measurement(None, failure=entry.misfit), MISFIT)
+        return self._session.samples.of(number, MISFIT) or _INTERRUPTED
 
     def _tick(self, elapsed: float) -> None:
         problem, count = self._session.problem, len(self._entries)

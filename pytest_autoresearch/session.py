@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +14,8 @@ from typing import Any
 from pytest_autoresearch.coders.base import CoderFailed, NoEdit
 from pytest_autoresearch.critics.base import Brief
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.files import remove, replace_bytes, replace_text
+from pytest_autoresearch.files import remove, replace_text
+from pytest_autoresearch.handwork import Handwork
 from pytest_autoresearch.journal import Journal
 from pytest_autoresearch.judge import spending_reason, stop_reason
 from pytest_autoresearch.leftovers import Left
@@ -23,8 +23,9 @@ from pytest_autoresearch.problem import Problem
 from pytest_autoresearch.processes import Identity
 from pytest_autoresearch.records import Candidate, Experiment, Idea, Measurement, Seat, Verdict, by_hand, label
 from pytest_autoresearch.results import ResultsTable
+from pytest_autoresearch.samples import Samples, finite
 from pytest_autoresearch.text import one_line
-from pytest_autoresearch.trial import FIRST, Trial, measurement_of, write_sample
+from pytest_autoresearch.trial import Trial
 from pytest_autoresearch.workspace import PROBE, Workspace
 
 _LOG_TAIL = 2000
@@ -38,9 +39,7 @@ Measure = Callable[[Candidate], Measurement]
 class Session:
     """A session that is open: its lock is held, its checkout stands on the incumbent.
 
-    Made by `opening.open_session`. `mark` is what its processes are known by. `edit` is a
-    change to the mutable file that somebody made by hand and that waits to be measured, None if there is none;
-    without `takes_edits` there is never one.
+    Made by `opening.open_session`. `mark` is what its processes are known by, `hand` has what is written by hand.
     """
 
     def __init__(
@@ -54,11 +53,9 @@ class Session:
         table: ResultsTable,
         idea_file: Path,
         program_file: Path,
-        edit_file: Path,
+        hand: Handwork,
         notices: Iterable[str],
         mark: str,
-        takes_edits: bool = False,
-        edit: bytes | None = None,
     ) -> None:
         self.tag = tag
         self.problem = problem
@@ -68,17 +65,16 @@ class Session:
         self.mark = mark
         self._found = tuple(notices)
         self._strayed: dict[str, str] = {}
-        self.edit = edit
+        self.hand = hand
         self.why_nothing = ""
         self.coder_failed = False
-        self._takes_edits = takes_edits
         self.start: str = journal.progress.beginning["commit"]
         self.write = journal.write
+        self.samples = Samples(journal, fingerprint)
         self._journal = journal
         self._table = table
         self.idea_file = idea_file
         self.program_file = program_file
-        self._edit_file = edit_file
         self._opened = time.monotonic()
         self._seat: Seat | None = None
 
@@ -123,7 +119,7 @@ class Session:
         self.write("left", number=number, when=when, paths=paths, count=len(left.paths), aside=aside and aside.name)
         if aside:
             self._strayed[when] = f"what runs leave ({left.in_words}) the next ones do not find; it is in {aside}"
-        elif not self._takes_edits:
+        elif not self.hand.takes_edits:
             changed = f"{left.in_words} changed since the run before"
             self._strayed[when] = f"what is measured is more than {self.workspace.path}: {changed}"
 
@@ -143,7 +139,7 @@ class Session:
         if incumbent is not None and incumbent.contract == self.fingerprint:
             return incumbent
         number = incumbent.number if incumbent else 0
-        self._keep_edit_safe()
+        self.hand.keep_safe()
         self.workspace.restore()
         candidate = self.standing(number)
         trial = self._trial(measure, self.progress.next_number)
@@ -155,7 +151,7 @@ class Session:
             self._finish(candidate, measurement, Verdict("keep", "baseline"), None)
         else:
             self.write("remeasured", number=number, metric=measurement.metric, contract=self.fingerprint)
-        self._show_edit()
+        self.hand.show()
         assert self.progress.incumbent is not None
         return self.progress.incumbent
 
@@ -166,7 +162,7 @@ class Session:
         """
         if self.progress.probed:
             return
-        self._keep_edit_safe()
+        self.hand.keep_safe()
         workspace = self.workspace
         try:
             measurement = self._run(Candidate(0, workspace.tip, "", "", PROBE), measure)
@@ -180,7 +176,7 @@ class Session:
                 "or have been cached; make it run the file in its working directory"
             )
         self.write("probe", failure=measurement.failure)
-        self._show_edit()
+        self.hand.show()
 
     # --- the steps of one experiment
 
@@ -201,7 +197,7 @@ class Session:
             baseline=baseline.metric if baseline else None,
             misses=self.progress.since_keep,
             came_to_nothing=self.progress.came_to_nothing,
-            known=lambda content: self._measured_before(self.workspace.blob_of(content)),
+            known=lambda content: self.samples.before(self.workspace.blob_of(content)),
             siblings=tuple(self.siblings()),
         )
 
@@ -214,7 +210,7 @@ class Session:
         if idea is None:
             remove(self.idea_file)  # whoever reads it must not take the last idea for the next one
             began = time.monotonic()
-            idea = by_hand("edited by hand") if self.edit is not None else ask(self.brief())
+            idea = by_hand("edited by hand") if self.hand.edit is not None else ask(self.brief())
             tokens = idea.tokens or self.progress.spent_on(self.number).tokens
             idea = replace(idea, tokens=tokens, seconds=idea.seconds or round(time.monotonic() - began, 3))
             self.take(idea)
@@ -237,12 +233,12 @@ class Session:
 
         EditError or ContractBroken if it cannot be made. An idea that a coder broke off with is kept, and tried again.
         """
-        made = self.candidate(self.number) if self.edit is None else None
+        made = self.candidate(self.number) if self.hand.edit is None else None
         if made is not None:  # anew, if the branch has gone on since
             return made if made.parent == self.workspace.tip else self._commit(idea, made.content, made.blob)
         self.coder_failed = False
         try:
-            content = self._edited() if self.edit is not None else edit(idea, self.workspace.incumbent)
+            content = self.hand.take() if self.hand.edit is not None else edit(idea, self.workspace.incumbent)
         except CoderFailed as failed:
             self._put_off(str(failed))
             return None
@@ -265,8 +261,8 @@ class Session:
     def measure(self, candidate: Candidate, run: Measure) -> Measurement:
         """The known result of a file that was measured before, or what running it gives."""
         if self.problem.noise is None:
-            found = self.measured(candidate)
-            return _finite(self._run(candidate, run)) if found is None else found
+            found = self.samples.known(candidate)
+            return finite(self._run(candidate, run)) if found is None else found
         assert self.progress.incumbent is not None
         assert self.progress.incumbent.metric is not None
         return self.confirm(candidate, run, self.progress.incumbent.metric)
@@ -280,23 +276,8 @@ class Session:
         assert trial is not None
         standing = self.standing(incumbent.number if incumbent else 0)
         lower = self.problem.lower_is_better
-        return trial.candidate(candidate, standing, best, lower=lower, earlier=earlier)
-
-    def measured(self, candidate: Candidate) -> Measurement | None:
-        """What is known of a candidate under this contract: measured for this very result, or for one before."""
-        return self.sampled(candidate.number, FIRST) or self._measured_before(candidate.blob)
-
-    def sampled(self, number: int, role: str) -> Measurement | None:
-        """What was measured in that role for a result that waits, under this contract."""
-        for sample in self.progress.samples:
-            if (sample["number"], sample["role"], sample["contract"]) == (number, role, self.fingerprint):
-                return measurement_of(sample)
-        return None
-
-    def took(self, number: int, measured: Measurement, role: str = FIRST) -> Measurement:
-        """Put on record what was measured for a result that waits for others."""
-        write_sample(self._journal, number, self.fingerprint, role, _finite(measured))
-        return _finite(measured)
+        tests = self.progress.spread.tests + earlier
+        return trial.candidate(candidate, standing, best, lower=lower, tests=tests)
 
     def standing(self, number: int, seat: int = 0) -> Candidate:
         """What the branch stands on, to be measured as experiment `number`."""
@@ -307,8 +288,7 @@ class Session:
         """What measures several times, where the problem says that there is noise."""
         if self.problem.noise is None:
             return None
-        noise, journal = self.problem.noise, self._journal
-        return Trial(journal, number, self.fingerprint, noise, lambda one: _finite(self._run(one, run)))
+        return Trial(self.samples, number, self.problem.noise, lambda one: self._run(one, run))
 
     def record(
         self,
@@ -328,25 +308,6 @@ class Session:
         if candidate is None:
             candidate = Candidate(self.progress.next_number, "", self.workspace.tip, "", b"")
         return self._finish(candidate, measured, verdict, idea, beaten)
-
-    def put_back(self) -> None:
-        """Leave the incumbent's file in place, whatever was going on; what somebody else wrote there is kept."""
-        content = self.workspace.read()
-        if content is not None and self.is_foreign(content):
-            if self._takes_edits:
-                self.edit = content
-                return
-            self.workspace.copy_aside(content)
-        self.workspace.restore()
-
-    def is_foreign(self, content: bytes) -> bool:
-        """Whether this session never made `content` the mutable file."""
-        if content in (self.workspace.incumbent, PROBE):
-            return False
-        blob = self.workspace.blob_of(content)
-        return blob not in self.progress.known and blob not in [
-            one["blob"] for one in self.progress.pending_candidates
-        ]
 
     def recent(self, count: int) -> list[Experiment]:
         """The last experiments, the youngest last."""
@@ -368,12 +329,6 @@ class Session:
                 self._table.rebuild(self._journal.ledger.experiments())
         self._journal.close()
 
-    def _edited(self) -> bytes:
-        """The edit that was made by hand, which is taken with this."""
-        content, self.edit = self.edit, None
-        assert content is not None
-        return content
-
     def _put_off(self, reason: str) -> None:
         """Keep an idea that a coder broke off with for another try, and let go of it after the second one."""
         self.coder_failed = True
@@ -389,32 +344,11 @@ class Session:
 
         What somebody writes in its place meanwhile, or did in the moment before, is kept.
         """
-        self._keep_what_came(candidate)
+        self.hand.keep_what_came(candidate)
         self.workspace.write(candidate.content)
         measured = run(replace(candidate, seat=0))
-        self._keep_what_came(candidate)
+        self.hand.keep_what_came(candidate)
         return measured
-
-    def _keep_what_came(self, candidate: Candidate) -> None:
-        content = self.workspace.read()
-        if content is not None and content not in (candidate.content, self.edit) and self.is_foreign(content):
-            self.workspace.copy_aside(content)
-
-    def _keep_edit_safe(self) -> None:
-        """Keep an edit made by hand where the next start finds it, before another file is measured in its place."""
-        if self.edit is not None:
-            replace_bytes(self._edit_file, self.edit, flush=True)
-
-    def _show_edit(self) -> None:
-        """Put the edit back where it was made."""
-        if self.edit is not None:
-            self.workspace.write(self.edit)
-            self._edit_file.unlink(missing_ok=True)
-
-    def _measured_before(self, blob: str) -> Measurement | None:
-        """What is known of a mutable file under the same contract."""
-        known = self.progress.known.get(blob)
-        return known.measurement if known is not None and known.contract == self.fingerprint else None
 
     def _finish(
         self,
@@ -479,17 +413,6 @@ class Session:
     def _show(self, idea: Idea) -> None:
         text = json.dumps(idea.to_json(), indent=2, ensure_ascii=False)
         replace_text(self.idea_file, text + "\n")
-
-
-def _finite(measured: Measurement) -> Measurement:
-    """What a hook measured is a number that can be compared and put on record, or it is a failure."""
-    resource = measured.resource if measured.resource is None or math.isfinite(measured.resource) else None
-    also = {name: value for name, value in measured.also.items() if math.isfinite(value)}
-    measured = replace(measured, resource=resource, also=also)
-    if measured.metric is None or math.isfinite(measured.metric):
-        return measured
-    failure = f"the metric {measured.metric} is not a finite number"
-    return replace(measured, metric=None, failure=failure)
 
 
 def _message(idea: Idea, name: str) -> str:

@@ -99,7 +99,7 @@ def run(bench: Bench, *, message: str | None = None) -> None:
     _leave_agent_out(research)
     measured_baseline = _require(bench)
     session = research.session
-    if session.edit is None and session.progress.pending_candidate is None:
+    if session.hand.edit is None and session.progress.pending_candidate is None:
         if measured_baseline:
             write_program(research.site)
             return
@@ -108,7 +108,7 @@ def run(bench: Bench, *, message: str | None = None) -> None:
     _describe(bench, message)
     session.write("run", run_id=research.run_id, critic=BY_HAND, why="one step, by hand")
     # an iteration of several that was killed is brought to its end; an edit by hand is one experiment
-    attempt = Attempt(research, bench.parts) if session.edit is not None else attempt_of(research, bench.parts)
+    attempt = Attempt(research, bench.parts) if session.hand.edit is not None else attempt_of(research, bench.parts)
     attempt.prepare()
     finished = attempt.finish()
     if not finished:
@@ -126,7 +126,7 @@ def run(bench: Bench, *, message: str | None = None) -> None:
 def reset(bench: Bench) -> None:
     """Put the incumbent's file back and drop what is under way; an edit is kept aside."""
     session = _begun(bench.research)
-    edit, session.edit = session.edit, None
+    edit, session.hand.edit = session.hand.edit, None
     if edit is None and (candidate := _under_way(session)) is not None:
         edit = candidate.content
     if edit is not None:
@@ -152,11 +152,11 @@ def _dropped(session: Session) -> Iterator[Idea]:
 
 def leave(session: Session) -> None:
     """Leave in the mutable file what `run` would measure: an edit by hand, else the candidate that is under way."""
-    edit = session.edit
-    session.put_back()
-    if edit is not None and session.edit == edit:
+    edit = session.hand.edit
+    session.hand.put_back()
+    if edit is not None and session.hand.edit == edit:
         session.workspace.write(edit)
-    elif session.edit is None and (candidate := _under_way(session)) is not None:
+    elif session.hand.edit is None and (candidate := _under_way(session)) is not None:
         session.workspace.write(candidate.content)
 
 
@@ -206,7 +206,7 @@ def _leave_agent_out(research: Research) -> None:
 
 def _refuse_edit(session: Session) -> None:
     """UserError if there is an edit that waits to be measured."""
-    if session.edit is not None:
+    if session.hand.edit is not None:
         raise UserError(
             f"{session.workspace.mutable} is edited already; have that measured (pytest-autoresearch run), or take it "
             "back (pytest-autoresearch reset)"
@@ -243,7 +243,7 @@ def _describe(bench: Bench, message: str | None) -> None:
     session, text = bench.research.session, one_line(message or "", _MESSAGE)
     if not text:
         return
-    if session.edit is None:
+    if session.hand.edit is None:
         bench.note("--message is for edits by hand; this one is the idea's, as it was applied")
         return
     if (idea := session.progress.pending_idea) is not None:

@@ -19,6 +19,8 @@ import pytest
 from tests.support import PYTEST, Idea, Toy, alive, clean_environment, git, kill, scores, wait_for
 from tests.test_pytest import NINE
 
+pytestmark = pytest.mark.long
+
 AT_ONCE = ("-n2", "--dist=loadfile")
 CONFIRMED = ("--autoresearch", "--autoresearch-confirm")
 PRECONDITIONS = [f"precondition[{name}]" for name in NINE]

@@ -46,6 +46,7 @@ def fills_up(scene: Scene, directory: Path, point: str) -> list[str]:
         return [f"{point}: {one}" for one in [*wrong, *act.wrong()]]
 
 
+@pytest.mark.long
 @needs_root
 def test_a_full_disk_is_said_and_loses_nothing(scene: Scene, tmp_path: Path) -> None:
     points = one_of_each(scene.points)
@@ -53,6 +54,7 @@ def test_a_full_disk_is_said_and_loses_nothing(scene: Scene, tmp_path: Path) -> 
     assert side_by_side(lambda case: fills_up(scene, tmp_path / str(case[0]), case[1]), enumerate(points)) == []
 
 
+@pytest.mark.long
 @needs_root
 def test_a_full_disk_in_an_iteration_of_several_is_said_and_loses_nothing(scene: Scene, tmp_path: Path) -> None:
     """At the first point of each kind that such an iteration adds."""

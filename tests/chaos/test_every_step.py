@@ -101,13 +101,19 @@ def test_every_point_is_in_a_step(scene: Scene) -> None:
     assert {point.split("\t")[0] for point in scene.points} - last == {*STEPS, *AGAIN}
 
 
-@pytest.mark.parametrize("step", [*STEPS, *(pytest.param(step, marks=pytest.mark.soak) for step in AGAIN)])
+@pytest.mark.parametrize(
+    "step",
+    [
+        *(pytest.param(step, marks=[] if step == "applied 1" else [pytest.mark.long]) for step in STEPS),
+        *(pytest.param(step, marks=pytest.mark.soak) for step in AGAIN),
+    ],
+)
 def test_a_kill_loses_nothing_doubles_nothing_and_leaves_nothing(scene: Scene, tmp_path: Path, step: str) -> None:
     assert wrong_after_kills(scene, [point for point in scene.points if point.startswith(f"{step}\t")], tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.soak] if name in LONG else []) for name in OTHERS]
+    "name", [pytest.param(name, marks=pytest.mark.soak if name in LONG else pytest.mark.long) for name in OTHERS]
 )
 def test_the_same_at_the_points_that_other_problems_add(scene: Scene, tmp_path: Path, name: str) -> None:
     other = make_scene(tmp_path / "scene", **OTHERS[name])
@@ -116,6 +122,7 @@ def test_the_same_at_the_points_that_other_problems_add(scene: Scene, tmp_path: 
     assert wrong_after_kills(other, [point for what, point in first.items() if what not in common], tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_kill_at_any_point_that_several_candidates_add_loses_nothing(scene: Scene, tmp_path: Path) -> None:
     """The first of each kind, and all between the results of one iteration or about the checkout of a slot."""
     other = make_scene(tmp_path / "scene", **TWO)

@@ -73,7 +73,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return make_scene(tmp_path_factory.mktemp("scene"), IDEAS)
 
 
-@pytest.mark.parametrize("trials", [DEFAULT, pytest.param(SOAK, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "trials", [pytest.param(DEFAULT, marks=pytest.mark.long), pytest.param(SOAK, marks=pytest.mark.soak)]
+)
 @pytest.mark.parametrize("blow", BLOWS)
 def test_at_no_instant_is_anything_lost_doubled_or_left(scene: Scene, tmp_path: Path, blow: str, trials: int) -> None:
     length = timed(scene.play(tmp_path / "length"))

@@ -33,7 +33,7 @@ class Sizes:
 
 
 _SIZES: Mapping[Scale, Sizes] = {
-    "full": Sizes((100, LARGE), (10, 1_000, 100_000), 10, 11),
+    "full": Sizes((100, LARGE), (10, 1_000, 100_000), 5, 11),
     "quick": Sizes((100, 2_000), (10, 1_000), 2, 11),
     "smoke": Sizes((20,), (4,), 1, 3),
 }

@@ -27,7 +27,7 @@ class Sizes:
 
 
 _SIZES: Mapping[Scale, Sizes] = {
-    "full": Sizes((1, 2, 4, 8), 10, 3.0, 10_000_000),
+    "full": Sizes((1, 2, 4, 8), 7, 3.0, 10_000_000),
     "quick": Sizes((1, 2, 4), 3, 1.0, 2_000_000),
     "smoke": Sizes((1, 2), 1, 0.1, 1_000),
 }

@@ -28,7 +28,7 @@ Made = TypeVar("Made")
 _NAMES = ("WIDTH", "DEPTH", "RATE", "DECAY")
 _TUNED = "".join(f"{name} = 0.5  # search: 0..1\n" for name in _NAMES) + f"print('score:', {' + '.join(_NAMES)})\n"
 _SAMPLERS = ("tpe", "cmaes", "random")
-_AT_ONCE = 20
+_AT_ONCE, _FEWER = 20, 100
 _SEARCHED = ("function minimisation", "modules", "Hartmann6", "Branin")
 _EQUAL, _LENGTH = 48, 12
 
@@ -58,7 +58,9 @@ _SIZES: Mapping[Scale, Sizes] = {
 def tables(scale: Scale) -> Iterator[Table]:
     """The session's own part, the sampler's, and what travels to other machines."""
     sizes = _SIZES[scale]
-    rows = [row for files in sizes.files for row in _candidates(files, sizes.rounds)]
+    fewer = {count: iterations for count, iterations in sizes.rounds.items() if count <= _FEWER}
+    few, *more = sizes.files
+    rows = [*_candidates(few, sizes.rounds), *(row for files in more for row in _candidates(files, fewer))]
     yield Table(
         "scaling: what a session does for each candidate of an iteration, runs that take no time",
         (

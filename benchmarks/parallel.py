@@ -14,6 +14,8 @@ from tests.support import Idea
 
 SLEEPING_BUDGET = 1.1
 _BUDGETED = 4
+# Ray runs no more at once than the CPUs that are asked for; a hundredth lets all of them share the cores, as here.
+_SECTIONS: Mapping[str, Mapping[str, object]] = {"local": {}, "ray": {"resources": {"num_cpus": 0.01}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def _iterations(engine: str, runner: str, count: int, iterations: int) -> list[f
         {"hypothesis": f"{number}", "content": f"{runner}; echo score: {20 + number}\n"} for number in range(total)
     ]
     with workplace() as directory:
-        arena = Arena(repository(directory / "repository", 20, ideas=ideas))
+        arena = Arena(repository(directory / "repository", 20, {"engine": _SECTIONS[engine]}, ideas=ideas))
         arena.pytest(
             f"--iterations={iterations + 1}", f"--autoresearch-candidates={count}", f"--autoresearch-engine={engine}"
         )

@@ -15,7 +15,7 @@ from tests.support import Idea
 SLEEPING_BUDGET = 1.1
 _BUDGETED = 4
 # Ray runs no more at once than the CPUs that are asked for; a hundredth lets all of them share the cores, as here.
-_SECTIONS: Mapping[str, Mapping[str, object]] = {"local": {}, "ray": {"resources": {"num_cpus": 0.01}}}
+_SECTIONS: Mapping[str, Mapping[str, object]] = {"local": {}, "ray": {"kind": "ray", "resources": {"num_cpus": 0.01}}}
 
 
 @dataclass(frozen=True, slots=True)

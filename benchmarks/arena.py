@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,10 @@ class Arena:
         """The session's checkout."""
         return self.toy.directory / ".autoresearch" / f"toy-{self.tag}"
 
+    def records(self) -> list[Record]:
+        """What is on record."""
+        return [json.loads(line) for line in self.ledger.read_text().splitlines()]
+
     def pytest(self, *arguments: str, env: Mapping[str, str] | None = None) -> Timed:
         """Run pytest on the problem, as a user does."""
         ours = ("--autoresearch", "--autoresearch-confirm", f"--autoresearch-tag={self.tag}", "problem.yaml")
@@ -88,6 +92,16 @@ class Arena:
                 for kind, fields in _discarded(each, incumbent):
                     journal.write(kind, **fields)
         journal.close()
+
+
+def moments(records: Iterable[Record], kind: str) -> dict[int, float]:
+    """When the records of one kind were written, by the number of their experiment, in seconds since the epoch."""
+    return {record["number"]: record["at"] for record in records if record["kind"] == kind}
+
+
+def ideas_that(work: str, count: int) -> list[Mapping[str, Any]]:
+    """So many ideas, all different and worse than the baseline, whose runs do this."""
+    return [{"hypothesis": f"{number}", "content": f"{work}; echo score: {20 + number}\n"} for number in range(count)]
 
 
 def log_name(number: int) -> str:

@@ -37,6 +37,10 @@ class Course:
         """The share of the known gain that each seed had at the end."""
         return [self.problem.gain(curve[-1]) for curve in self.curves]
 
+    def gain_after(self, count: int) -> float:
+        """The mean share of the known gain after `count` experiments."""
+        return fmean(self.problem.gain(curve[count]) for curve in self.curves)
+
     @property
     def gain_on_the_way(self) -> float:
         """The mean share of the known gain, over all experiments and seeds."""

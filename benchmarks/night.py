@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shlex
 import sys
@@ -172,6 +171,6 @@ def _session(directory: Path, problem: Problem, critic: Mapping[str, Any], seed:
     toy = Toy(directory / "repository", files={"solution.py": problem.source, **problem.files}, problem=keys)
     arena = Arena(toy, tag(seed))
     arena.pytest(*options)
-    records = [json.loads(line) for line in arena.ledger.read_text().splitlines()]
+    records = arena.records()
     proposals = [record["idea"]["parameters"] for record in records if record["kind"] == "idea"]
     return Night(proposals, [record["metric"] for record in records if record["kind"] == "result"])

@@ -10,7 +10,8 @@ from pathlib import Path
 from benchmarks.arena import Arena, repository, workplace
 from benchmarks.figures import Scale, Series, Table, met
 from benchmarks.timed import timed
-from pytest_autoresearch.ledger import Record
+from pytest_autoresearch.checkpoint import load
+from pytest_autoresearch.ledger import Ledger, Record
 
 BUDGET_S, BUDGET_MIB = 2, 300
 _EXPERIMENTS: Mapping[Scale, tuple[int, ...]] = {
@@ -51,9 +52,8 @@ def tables(scale: Scale) -> Iterator[Table]:
 
 def _row(arena: Arena, experiments: int, rounds: int) -> tuple[str, ...]:
     checkpoint, size = arena.ledger.with_name("checkpoint"), arena.ledger.stat().st_size
-    of_it = (
-        json.loads(checkpoint.read_bytes().split(b"\n", 1)[1])["reach"]["size"] / size if checkpoint.exists() else 0
-    )
+    found = load(checkpoint, Ledger(arena.ledger))
+    of_it = found.reach.size / size if found else 0
     saved = _mib(checkpoint)
     ways: dict[str, list[Record]] = {way: [] for way in _WAYS}
     for _ in range(rounds):

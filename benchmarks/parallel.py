@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from benchmarks.arena import Arena, repository, workplace
+from benchmarks.arena import Arena, ideas_that, moments, repository, workplace
 from benchmarks.figures import Scale, Series, Table, met
-from tests.support import Idea
+from pytest_autoresearch.ledger import Record
 
 SLEEPING_BUDGET = 1.1
 _BUDGETED = 4
@@ -72,21 +70,14 @@ def _rows(engine: str, what: str, runner: str, sizes: Sizes) -> Iterator[tuple[s
 
 def _iterations(engine: str, runner: str, count: int, iterations: int) -> list[float]:
     """The seconds of each iteration of a fresh session but the first one."""
-    total = (iterations + 1) * count
-    ideas: list[Idea] = [
-        {"hypothesis": f"{number}", "content": f"{runner}; echo score: {20 + number}\n"} for number in range(total)
-    ]
+    ideas = ideas_that(runner, (iterations + 1) * count)
     with workplace() as directory:
         arena = Arena(repository(directory / "repository", 20, {"engine": _SECTIONS[engine]}, ideas=ideas))
-        arena.pytest(
-            f"--iterations={iterations + 1}", f"--autoresearch-candidates={count}", f"--autoresearch-engine={engine}"
-        )
-        return _seconds(arena.ledger, count)
+        arena.pytest(f"--iterations={iterations + 1}", f"--autoresearch-candidates={count}")
+        return _seconds(arena.records(), count)
 
 
-def _seconds(ledger: Path, count: int) -> list[float]:
-    records = [json.loads(line) for line in ledger.read_text().splitlines()]
-    begun = {record["number"]: record["at"] for record in records if record["kind"] == "idea"}
-    ended = {record["number"]: record["at"] for record in records if record["kind"] == "result"}
+def _seconds(records: list[Record], count: int) -> list[float]:
+    begun, ended = moments(records, "idea"), moments(records, "result")
     firsts = range(1 + count, len(begun) + 1, count)
     return [ended[first + count - 1] - begun[first] for first in firsts]

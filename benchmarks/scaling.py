@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import repeat
-from statistics import fmean
 from typing import TypeVar
 
-from benchmarks.arena import Arena, repository, workplace
+from benchmarks.arena import Arena, ideas_that, moments, repository, workplace
+from benchmarks.course import Course
 from benchmarks.figures import Scale, Series, Table
 from benchmarks.night import Arm, by_critic
 from benchmarks.problems.catalogue import PROBLEMS
@@ -22,7 +22,7 @@ from pytest_autoresearch.ledger import Record
 from pytest_autoresearch.opening import open_session
 from pytest_autoresearch.place import find_place
 from pytest_autoresearch.problem import load_problem
-from tests.support import Idea, Toy
+from tests.support import Toy, scores
 
 Made = TypeVar("Made")
 _NAMES = ("WIDTH", "DEPTH", "RATE", "DECAY")
@@ -47,9 +47,7 @@ class Sizes:
 
 
 _SIZES: Mapping[Scale, Sizes] = {
-    "full": Sizes(
-        (100, 20_000), {1: 50, 10: 10, 100: 5, 1_000: 2}, (100, 1_000, 4_000), (1, 8, 32), 30, (1, 4, 16), 20
-    ),
+    "full": Sizes((100, 20_000), {1: 50, 10: 10, 100: 3, 1_000: 1}, (100, 1_000), (1, 8, 24), 20, (1, 4, 16), 20),
     "quick": Sizes((100, 2_000), {1: 10, 10: 4, 100: 2}, (100, 500), (1, 4), 10, (1, 4), 4),
     "smoke": Sizes((20,), {1: 2, 2: 2}, (4,), (1,), 1, (1, 2), 1),
 }
@@ -98,10 +96,7 @@ def tables(scale: Scale) -> Iterator[Table]:
 
 def _candidates(files: int, rounds: Mapping[int, int]) -> Iterator[tuple[str, ...]]:
     for count, iterations in rounds.items():
-        ideas: list[Idea] = [
-            {"hypothesis": f"{number}", "content": f"echo score: {20 + number}\n"}
-            for number in range((iterations + 3) * count)
-        ]
+        ideas = scores(*range(20, 20 + (iterations + 3) * count))
         with workplace() as directory:
             toy = repository(directory / "repository", files, {"engine": {"workers": 2}}, ideas=ideas)
             arena = Arena(toy)
@@ -109,7 +104,7 @@ def _candidates(files: int, rounds: Mapping[int, int]) -> Iterator[tuple[str, ..
             before, size = _kib(toy), arena.ledger.stat().st_size
             _run(arena, iterations + 2, count)
             grown, longer = _kib(toy) - before, (arena.ledger.stat().st_size - size) / 1024
-            records = _records(arena)
+            records = arena.records()
         made = (iterations + 2) * count
         firsts = range(1 + 2 * count, 1 + (iterations + 2) * count, count)
         yield (
@@ -123,17 +118,9 @@ def _run(arena: Arena, iterations: int, count: int) -> None:
     arena.pytest("-p", "benchmarks.instant", f"--iterations={iterations}", f"--autoresearch-candidates={count}")
 
 
-def _records(arena: Arena) -> list[Record]:
-    return [json.loads(line) for line in arena.ledger.read_text().splitlines()]
-
-
-def _moments(records: list[Record], kind: str) -> dict[int, float]:
-    return {record["number"]: record["at"] for record in records if record["kind"] == kind}
-
-
 def _shares(records: list[Record], firsts: range, count: int) -> Iterator[str]:
     """Milliseconds a candidate: making, measuring and recording them, and an iteration from its begin to the next."""
-    idea, applied, result = (_moments(records, kind) for kind in ("idea", "applied", "result"))
+    idea, applied, result = (moments(records, kind) for kind in ("idea", "applied", "result"))
     for begin, end in (
         (idea, {one: applied[one + count - 1] for one in firsts}),
         ({one: applied[one + count - 1] for one in firsts}, result),
@@ -162,7 +149,7 @@ def _ideas_of(sampler: str, ends: tuple[int, ...]) -> list[float]:
         }
         arena = Arena(Toy(directory / "repository", files={"solution.py": _TUNED}, problem=problem))
         _run(arena, ends[-1] // at_once, at_once)
-        begun = _moments(_records(arena), "idea")
+        begun = moments(arena.records(), "idea")
     return [1000 * (begun[end] - begun[end - at_once + 1]) / (at_once - 1) for end in ends]
 
 
@@ -178,9 +165,8 @@ def _tree(files: int) -> tuple[str, ...]:
             packed, tree = _taking(lambda: pack(opened.session.workspace))
             archive.write_bytes(tree.content)
             unpacked, _ = _taking(lambda: unpack(archive, directory / "unpacked"))
-            slots = open_slots(place, opened, [{}])
-            made, _ = _taking(slots.__enter__)
-            slots.__exit__(None, None, None)
+            with ExitStack() as stack:
+                made, _ = _taking(lambda: stack.enter_context(open_slots(place, opened, [{}])))
     size = len(tree.content) / 2**20
     return (f"{files:,}", f"{size:.1f}", f"{packed:.2f}", f"{unpacked:.2f}", f"{made:.2f}")
 
@@ -198,31 +184,22 @@ def _searches(counts: tuple[int, ...], seeds: int) -> Iterator[tuple[str, ...]]:
             for count in counts:
                 arm, length = Arm("TPE", "tpe", at_once=count), max(_EQUAL, _LENGTH * count)
                 asked = (repeat(by_critic), repeat(name), repeat(arm), range(seeds), repeat(length))
-                problem = PROBLEMS[name]
-                curves = [
-                    made.best_so_far(lower_is_better=problem.lower_is_better) for made in workers.map(night, *asked)
-                ]
-                gains = (
-                    f"{100 * fmean(problem.gain(curve[min(end, len(curve) - 1)]) for curve in curves):.1f}"
-                    for end in (_EQUAL, _LENGTH * count)
-                )
+                course = Course.of(PROBLEMS[name], workers.map(night, *asked))
+                gains = (f"{100 * course.gain_after(end):.1f}" for end in (_EQUAL, _LENGTH * count))
                 yield (name, str(count), *gains)
 
 
 def _flights(counts: tuple[int, ...], sleep_s: int) -> Iterator[tuple[str, ...]]:
     for count in counts:
-        ideas: list[Idea] = [
-            {"hypothesis": f"{number}", "content": f"sleep {sleep_s}; echo score: {20 + number}\n"}
-            for number in range(2 * count)
-        ]
+        ideas = ideas_that(f"sleep {sleep_s}", 2 * count)
         with workplace() as directory:
             engine = {"kind": "ray", "candidates": count, "resources": {"num_cpus": 0.01}}
             arena = Arena(
                 Toy(directory / "repository", ideas=ideas, problem={"engine": engine, "hard_timeout_s": 600})
             )
             seen = arena.observe(2)
-            records = _records(arena)
-        begun, ended = _moments(records, "idea"), _moments(records, "result")
+            records = arena.records()
+        begun, ended = moments(records, "idea"), moments(records, "result")
         used = seen[-1]["cpu"] - seen[count - 1]["cpu"]
         yield (
             str(count),

@@ -150,7 +150,7 @@ class Snapshot:
     def _is_as_before(self, directory: str, marks: Mapping[str, Mark]) -> bool:
         """Whether a directory holds what it held, each file by its name in it alone, which is the cheapest look."""
         place = f"{self._top}/{directory}"
-        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        descriptor = _opened(place)
         try:
             with os.scandir(descriptor) as entries:
                 new = {entry.name for entry in entries} - marks.keys()
@@ -293,10 +293,15 @@ def _given_back(git: Git) -> frozenset[str]:
     return frozenset(looked_at - {*git.listed("ls-files", "--modified", "-z")})
 
 
+def _opened(directory: str) -> int:
+    """A descriptor of a directory that is no link; OSError if there is none."""
+    return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
 def _entries(directory: str) -> Iterator[os.DirEntry[str]]:
     """What is in a directory, each to be looked at by its name alone; nothing where it is gone or is none."""
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        descriptor = _opened(directory)
     except OSError:
         return
     try:

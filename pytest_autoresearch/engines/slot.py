@@ -41,10 +41,12 @@ class Slot:
 
 @contextmanager
 def open_slots(place: Place, opened: OpenSession, variables: list[dict[str, str]]) -> Iterator[list[Slot]]:
-    """A slot for each of the `variables` that its runs see besides; their checkouts are gone afterwards."""
+    """A slot for each of the `variables` that its runs see besides; their checkouts are gone afterwards.
+
+    What a run that was killed left of such is gone since the session was opened.
+    """
     with ExitStack() as stack:
         stack.callback(remove_slots, place, opened.ground.records)
-        remove_slots(place, opened.ground.records)
         yield [_open(stack, place, opened, number, more) for number, more in enumerate(variables, start=1)]
 
 

@@ -25,7 +25,8 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 os.closerange(0, 100)
 while True:
     open({str(Path("evaluate.py").resolve())!r}, "w").write('print("tour_length: 1.000000")')
-    open({str(WITNESS)!r}, "w").write("a daemon wrote evaluate.py")
+    if not os.path.exists({str(WITNESS)!r}):
+        open({str(WITNESS)!r}, "w").write("a daemon wrote evaluate.py")
     time.sleep(0.005)
 """
 subprocess.Popen(["setsid", "--fork", "env", "-i", sys.executable, "-c", DAEMON])

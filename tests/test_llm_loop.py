@@ -18,8 +18,8 @@ from tests.llm.server import (
     Asked,
     Behaviour,
     ScriptedServer,
+    closed_port,
     cut,
-    free_port,
     hang,
     idea,
     say,
@@ -289,7 +289,7 @@ def test_a_policy_to_stop_ends_the_session_with_the_reason(make_toy: MakeToy) ->
     ("section", "said"),
     [
         ({"base_url": "http://nowhere.invalid/v1"}, "nowhere.invalid"),
-        ({"base_url": f"http://127.0.0.1:{free_port()}/v1"}, "connection refused"),
+        ({"base_url": f"http://127.0.0.1:{closed_port()}/v1"}, "connection refused"),
     ],
 )
 def test_a_server_that_is_not_there_at_the_start_keeps_the_loop_from_starting(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeToy
-from tests.llm.server import free_port
+from tests.llm.server import closed_port
 from tests.support import Toy, git, properties, scores
 
 
@@ -475,7 +475,7 @@ def test_an_interrupted_session_proposes_what_an_uninterrupted_one_does(make_toy
 
 def auto_without_ollama() -> dict[str, str]:
     """`auto` on a machine on which no Ollama runs, as far as the problem knows."""
-    return {"provider": "auto", "base_url": f"http://127.0.0.1:{free_port()}/v1"}
+    return {"provider": "auto", "base_url": f"http://127.0.0.1:{closed_port()}/v1"}
 
 
 def test_auto_goes_on_with_the_tuner_when_the_ideas_run_out_and_says_so(make_toy: MakeToy) -> None:

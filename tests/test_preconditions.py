@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeToy
-from tests.llm.server import free_port
+from tests.llm.server import closed_port
 from tests.support import Toy, git, properties, scores
 
-NOWHERE = f"http://127.0.0.1:{free_port()}"
+NOWHERE = f"http://127.0.0.1:{closed_port()}"
 
 
 def outcomes(toy: Toy, *arguments: str, env: dict[str, str] | None = None) -> dict[str, tuple[str, str]]:

@@ -16,7 +16,7 @@ from pytest_autoresearch.masking import Mask
 from pytest_autoresearch.models import Models
 from tests.critics.support import brief
 from tests.llm.desk import OpenDesk
-from tests.llm.server import free_port, say, serving
+from tests.llm.server import closed_port, say, serving
 from tests.support import problem_with
 
 TUNABLE = "RATE = 0.1  # search: 0.001..1 log\n"
@@ -32,7 +32,7 @@ def ideas(tmp_path: Path) -> Path:
 
 def chosen(ideas: Path, asked: str | None = None, source: str = TUNABLE, **section: Any) -> Choice:
     """The critic of a problem with that section; no Ollama answers unless the section says where."""
-    nowhere = {"base_url": f"http://127.0.0.1:{free_port()}/v1"}
+    nowhere = {"base_url": f"http://127.0.0.1:{closed_port()}/v1"}
     problem, desk = problem_with(critic={**nowhere, **section}), OpenDesk()
     models = Models(problem, asked or problem.critic.provider, None, desk, Mask({}))
     kit = Kit(problem, models, Mask({}), desk, Tuner("random"), ideas, source, with_edits=False)

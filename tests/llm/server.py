@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import socket
 import threading
@@ -242,8 +243,20 @@ def serving(script: Script | Iterable[Behaviour], **options: Any) -> Iterator[Sc
         thread.join()
 
 
+def closed_port() -> int:
+    """A port on which nobody listens, nor can anybody while this process lives."""
+    return int(_bound().getsockname()[1])
+
+
+@functools.cache
+def _bound() -> socket.socket:
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    return taken
+
+
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """A port for a server that is started at once; later it may be another's."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -21,9 +21,9 @@ from tests.llm.server import (
     Behaviour,
     Script,
     body,
+    closed_port,
     completion,
     cut,
-    free_port,
     hang,
     hang_up,
     say,
@@ -96,7 +96,7 @@ def test_an_answer_that_does_not_come_to_an_end_is_given_up_in_time(behaviour: B
 
 
 def test_a_server_that_is_not_there_is_said_to_be_not_there() -> None:
-    port = free_port()
+    port = closed_port()
     fault = fault_of(Line(ollama(f"http://127.0.0.1:{port}/v1")))
     assert fault.kind == "unreachable"
     place = f"ollama at http://127.0.0.1:{port}/v1"

@@ -71,7 +71,10 @@ def test_the_sdist_holds_what_the_tests_need(built: Path) -> None:
     assert "examples/tsp_heuristic/sample_run/AUDIT_LOG.json" in names
 
 
-def test_the_tsp_example_runs_from_the_wheel_outside_the_checkout(python: Path, tmp_path: Path) -> None:
+def test_the_tsp_example_runs_from_the_wheel_outside_the_checkout(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     pytest.importorskip("numpy", reason="the example needs numpy: pip install 'pytest-autoresearch[tsp]'")
     example = tmp_path / "tsp"
     example.mkdir()

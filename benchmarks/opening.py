@@ -52,7 +52,7 @@ def tables(scale: Scale) -> Iterator[Table]:
 
 def _row(arena: Arena, experiments: int, rounds: int) -> tuple[str, ...]:
     checkpoint, size = arena.ledger.with_name("checkpoint"), arena.ledger.stat().st_size
-    found = load(checkpoint, Ledger(arena.ledger))
+    found = load(Ledger(arena.ledger))
     of_it = found.reach.size / size if found else 0
     saved = _mib(checkpoint)
     ways: dict[str, list[Record]] = {way: [] for way in _WAYS}

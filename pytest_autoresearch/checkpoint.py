@@ -44,18 +44,18 @@ def is_due(size: int, saved: int) -> bool:
     return size - saved >= max(_LEAST, saved // _SHARE)
 
 
-def save(file: Path, ledger: Ledger, progress: Progress, rows: Rows) -> None:
-    """Write one; nothing if the disk does not take it, or if it cannot be written as text."""
+def save(ledger: Ledger, progress: Progress, rows: Rows) -> None:
+    """Write one beside `ledger`; nothing if the disk does not take it, or if it cannot be written as text."""
     with contextlib.suppress(OSError, PydanticSerializationError):
         body = _adapter().dump_json(Checkpoint(ledger.reach, progress, rows))
-        with replacing(file) as written:
+        with replacing(_beside(ledger)) as written:
             written.writelines((_seal(ledger.digest(), body), b"\n", body))
 
 
-def load(file: Path, ledger: Ledger) -> Checkpoint | None:
-    """The checkpoint in `file`, with `ledger` where it was then; None if it does not belong to that ledger."""
+def load(ledger: Ledger) -> Checkpoint | None:
+    """The checkpoint beside `ledger`, which is taken back to where it was then; None if it is not of that ledger."""
     try:
-        seal, body = file.read_bytes().split(b"\n", 1)
+        seal, body = _beside(ledger).read_bytes().split(b"\n", 1)
         found = _adapter().validate_json(body)
         is_its_own = ledger.resume(found.reach) and seal == _seal(ledger.digest(), body)
     except (OSError, ValueError):
@@ -64,6 +64,10 @@ def load(file: Path, ledger: Ledger) -> Checkpoint | None:
         return found
     ledger.begin()
     return None
+
+
+def _beside(ledger: Ledger) -> Path:
+    return ledger.path.with_name("checkpoint")
 
 
 def _seal(ledger: str, body: bytes) -> bytes:

@@ -22,9 +22,8 @@ class Journal:
         self.ledger = Ledger(path)
         self.progress = Progress()
         self.rows = Rows()
-        self._checkpoint = path.with_name("checkpoint")
         self._lock = threading.RLock()
-        if saved := checkpoint.load(self._checkpoint, self.ledger):
+        if saved := checkpoint.load(self.ledger):
             self.progress, self.rows = saved.progress, saved.rows
         self._saved = start = self.ledger.reach.size
         for number, (kind, line) in enumerate(self.ledger.open(), start=1):
@@ -48,7 +47,7 @@ class Journal:
         """Leave a checkpoint, if it is time for one."""
         if checkpoint.is_due(self.ledger.reach.size, self._saved):
             self._saved = self.ledger.reach.size
-            checkpoint.save(self._checkpoint, self.ledger, self.progress, self.rows)
+            checkpoint.save(self.ledger, self.progress, self.rows)
 
     def _take(self, kind: str, line: bytes) -> None:
         self.progress.take(kind, line)

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pytest_autoresearch import checkpoint
 from pytest_autoresearch.checkout import today
 from pytest_autoresearch.errors import UserError
-from pytest_autoresearch.ledger import Ledger, parse
+from pytest_autoresearch.ledger import Ledger, Reach, experiment, parse
 from pytest_autoresearch.lock import holder
 from pytest_autoresearch.place import Place
 from pytest_autoresearch.problem import Problem
@@ -34,13 +35,35 @@ class Standing:
     offset: int = 0
     _line: bytes = b""
 
+    @classmethod
+    def resumed(cls, ledger: Ledger) -> Standing:
+        """What the checkpoint beside a long ledger says; nothing read where there is none."""
+        standing = cls()
+        if saved := checkpoint.load(ledger):
+            standing.progress = saved.progress
+            standing._look_back(ledger, saved.reach)
+        return standing
+
+    def _look_back(self, ledger: Ledger, reach: Reach) -> None:
+        """Read the end of what `reach` spans once more, for the last experiments."""
+        self.offset = reach.ends[-_LAST - 1] if len(reach.ends) > _LAST else 0
+        for kind, line in ledger.lines(self.offset):
+            if self.offset >= reach.size:
+                break
+            self._pass(line)
+            if kind == "result":
+                self.last.append(experiment(parse(line)))
+
     def read_on(self, ledger: Ledger) -> None:
         """Count in what was written since; LedgerDamaged if it is not as it was written."""
         for kind, line in replay(ledger, self.progress, self.offset):
-            self.offset += len(line) + 1
-            self._line = line
+            self._pass(line)
             if kind == "result" and self.progress.last is not None:
                 self.last.append(self.progress.last)
+
+    def _pass(self, line: bytes) -> None:
+        self.offset += len(line) + 1
+        self._line = line
 
     @property
     def heard(self) -> float:
@@ -63,8 +86,9 @@ def no_session(place: Place) -> UserError:
 
 def status_lines(place: Place, problem: Problem) -> Iterator[str]:
     """The state of the session at `place` in lines for people; UserError if there is none."""
-    standing = Standing()
-    standing.read_on(ledger_of(place))
+    ledger = ledger_of(place)
+    standing = Standing.resumed(ledger)
+    standing.read_on(ledger)
     yield from standing_lines(place, problem, standing, holder(place.records))
 
 

@@ -58,7 +58,7 @@ class View:
         self._running = seen_holder(self._place.records)
         found = ledger_of(self._place).path.stat()
         if found.st_ino != self._file or found.st_size < self._standing.offset:
-            self._file, self._standing = found.st_ino, Standing()
+            self._file, self._standing = found.st_ino, Standing.resumed(self._ledger)
         self._standing.read_on(self._ledger)
 
     @property

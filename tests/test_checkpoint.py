@@ -14,6 +14,7 @@ import pytest
 from pytest_autoresearch import checkpoint
 from pytest_autoresearch.journal import Journal
 from pytest_autoresearch.ledger import Ledger, LedgerDamaged
+from pytest_autoresearch.status import Standing
 from tests.conftest import MakeToy
 from tests.support import scores
 from tests.test_ledger import HOSTILE, begin, lived, result
@@ -110,6 +111,36 @@ def test_what_is_written_after_a_start_from_a_checkpoint_follows_on(path: Path, 
         assert started[-1] > 0
         result(journal, 40, "keep", 3.0)
     assert standing(path) == in_full(path)
+
+
+@pytest.mark.usefixtures("often")
+def test_who_only_looks_on_reads_from_one_and_sees_the_same(path: Path, started: list[int]) -> None:
+    live(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"")
+    read: list[int] = []
+    for line in lines:
+        with path.open("ab") as file:
+            file.write(line)
+        in_full = Standing()
+        in_full.read_on(Ledger(path))
+        started.clear()
+        resumed = Standing.resumed(Ledger(path))
+        resumed.read_on(Ledger(path))
+        assert resumed == in_full
+        assert resumed.heard == in_full.heard > 0
+        read.append(started[0])
+        standing(path)  # which leaves a checkpoint, now and then
+    assert read[0] == 0 < read[-1]
+
+
+@pytest.mark.usefixtures("often")
+def test_who_only_looks_on_finds_damage_before_it(path: Path) -> None:
+    live(path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"number":3', b'"number":4', 1))
+    with pytest.raises(LedgerDamaged, match="was changed"):
+        Standing.resumed(Ledger(path)).read_on(Ledger(path))
 
 
 def test_a_short_ledger_has_none(path: Path) -> None:

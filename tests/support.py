@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
+
+import pytest
 
 from pytest_autoresearch.problem import Problem, parse_problem
 
@@ -162,6 +164,11 @@ def commands(directory: Path) -> str:
         (directory / name).write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
         (directory / name).chmod(0o755)
     return f"{directory}{os.pathsep}{os.environ['PATH']}"
+
+
+def mostly_long(names: Iterable[str], *quick: str) -> list[Any]:
+    """Parameters of which all but `quick` are left to the runs that take minutes."""
+    return [pytest.param(name, marks=[] if name in quick else [pytest.mark.long]) for name in names]
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS, main
+from tests.support import mostly_long
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", mostly_long(BENCHMARKS, "startup", "iteration", "false_keeps"))
 def test_a_benchmark_says_where_it_ran_and_prints_a_table(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     main([name, "--smoke"])
     printed = capsys.readouterr().out

@@ -481,6 +481,7 @@ def test_a_runner_cannot_export_the_holdout(toy: Toy, tmp_path: Path, monkeypatc
 # --- killed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("there", [False, True], ids=["new", "going forward"])
 def test_an_import_that_is_killed_leaves_the_session_as_it_was_or_as_it_is_in_the_file(
     toy: Toy, file: Path, second: Toy, tmp_path: Path, *, there: bool

@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.points import anywhere
 from tests.chaos.scene import Scene, died, make_scene, side_by_side
-from tests.support import scores
+from tests.support import mostly_long, scores
 
 STEPS = (
     "nothing",
@@ -104,7 +104,7 @@ def test_every_point_is_in_a_step(scene: Scene) -> None:
 @pytest.mark.parametrize(
     "step",
     [
-        *(pytest.param(step, marks=[] if step == "applied 1" else [pytest.mark.long]) for step in STEPS),
+        *mostly_long(STEPS, "advanced 1"),
         *(pytest.param(step, marks=pytest.mark.soak) for step in AGAIN),
     ],
 )

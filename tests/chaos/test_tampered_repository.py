@@ -18,7 +18,7 @@ from pytest_autoresearch.git import Git
 from pytest_autoresearch.git_locks import GitLocks, LockHeld
 from tests.chaos.disturbed import begun, between, goes_on, refused, refused_and_moved_back, shell, wrong_since
 from tests.chaos.scene import BRANCH, PLAIN, ROOT, Act, Scene, died, make_scene, side_by_side
-from tests.support import Toy, clean_environment, git, scores, wait_for
+from tests.support import Toy, clean_environment, git, mostly_long, scores, wait_for
 
 REFS = (f"refs/heads/{BRANCH}", f"refs/autoresearch/{BRANCH}")
 NOTHING_LEFT = int(pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -132,6 +132,7 @@ STALE: dict[str, Callable[[Act], None]] = {
 }
 
 
+@pytest.mark.long
 def test_a_lock_that_a_killed_git_left_is_put_aside_and_the_session_goes_on(scene: Scene, tmp_path: Path) -> None:
     def work(name: str) -> list[str]:
         (tmp_path / name).mkdir()
@@ -269,7 +270,7 @@ SETTINGS: dict[str, Callable[[Toy], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", mostly_long(SETTINGS, "hooks", "submodule", "subdirectory"))
 def test_a_kill_in_the_middle_of_an_experiment_is_made_good_in_any_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

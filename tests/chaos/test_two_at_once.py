@@ -115,6 +115,7 @@ def together(runs: list[subprocess.Popen[str]]) -> list[str]:
     return [run.communicate(timeout=120)[0] for run in runs]
 
 
+@pytest.mark.long
 def test_ten_sessions_of_one_repository_do_not_notice_one_another(scene: Scene, tmp_path: Path) -> None:
     toy = scene.play(tmp_path / "repository").toy
     git(toy.directory, "pack-refs", "--all")
@@ -133,6 +134,7 @@ def test_ten_sessions_of_one_repository_do_not_notice_one_another(scene: Scene, 
     assert {name: value for name, value in check.users_things(toy.directory).items() if name != "refs"} == before
 
 
+@pytest.mark.long
 def test_ten_sessions_in_ten_checkouts_of_the_users_do_not_notice_one_another(
     make_toy: MakeToy, tmp_path: Path
 ) -> None:

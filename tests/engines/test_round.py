@@ -264,6 +264,7 @@ def test_a_kill_loses_nothing_and_pays_for_no_idea_twice(make_toy: MakeToy, tmp_
         assert sorted(first) == [1, 2, 3, 3, 4]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("noise", [None, {"repeats": 2, "confirm": 4, "alpha": 0.05}])
 @pytest.mark.parametrize("kept", [1, 2, 3])
 def test_a_round_whose_results_are_partly_on_record_is_brought_to_its_end(

@@ -88,6 +88,7 @@ def numbers(uri: str) -> list[int]:
     return [int(one.tags["autoresearch.number"]) for one in children(uri)]
 
 
+@pytest.mark.long
 def test_several_of_an_iteration_are_called_as_people_call_them(make_toy: MakeToy) -> None:
     toy = make_toy(*scores(9, 8), problem={**TRACKED, "engine": {"candidates": 2}})
     toy.run("--iterations=1")
@@ -135,6 +136,7 @@ def pytest_autoresearch_propose(brief):
     assert json.loads(slower.files["idea.json"])["hypothesis"] == "slower"
 
 
+@pytest.mark.long
 def test_the_next_run_goes_on_in_the_same_one(make_toy: MakeToy) -> None:
     toy = make_toy(*scores(9, 8, 7), problem=TRACKED)
     toy.run("--iterations=2")
@@ -145,6 +147,7 @@ def test_the_next_run_goes_on_in_the_same_one(make_toy: MakeToy) -> None:
     assert toy.user_status() == ""
 
 
+@pytest.mark.long
 def test_what_a_kill_kept_from_the_tracker_is_copied_later_and_once(make_toy: MakeToy) -> None:
     toy = make_toy(*scores(9, 8), LATER, *scores(7), problem={**TRACKED, "hard_timeout_s": 2})
     process = toy.start("--iterations=3")
@@ -156,6 +159,7 @@ def test_what_a_kill_kept_from_the_tracker_is_copied_later_and_once(make_toy: Ma
     assert numbers(local(toy)) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("left", ["nothing", "less"])
 def test_where_it_is_not_known_what_is_there_the_server_is_asked(make_toy: MakeToy, left: str) -> None:
     """As after a kill in the moment between the two, and where the file is lost."""
@@ -183,6 +187,7 @@ def test_a_server_that_is_down_costs_one_warning(make_toy: MakeToy) -> None:
     assert "a-secret" not in done.stdout
 
 
+@pytest.mark.long
 def test_a_warning_is_no_error_where_the_user_makes_errors_of_them(make_toy: MakeToy) -> None:
     toy = make_toy(*scores(9), problem={"tracker": {"uri": "http://127.0.0.1:1"}})
     done = toy.run("--iterations=1", "-W", "error")
@@ -236,6 +241,7 @@ def test_a_disk_that_does_not_take_it_costs_one_warning(make_toy: MakeToy) -> No
     assert done.stdout.count("tracker mlflow: FileExistsError") == 1
 
 
+@pytest.mark.long
 def test_a_step_by_hand_is_copied_too(make_toy: MakeToy) -> None:
     toy = make_toy(problem=TRACKED)
     toy.run("--iterations=1")
@@ -263,6 +269,7 @@ def test_the_run_itself_does_not_load_the_library(make_toy: MakeToy) -> None:
     assert "LOADED False" in toy.run("--iterations=1", "-s").stderr
 
 
+@pytest.mark.long
 def test_a_session_that_has_begun_takes_a_tracker(make_toy: MakeToy) -> None:
     toy = make_toy(*scores(9, 8))
     toy.run("--iterations=1")

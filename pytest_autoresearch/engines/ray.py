@@ -26,6 +26,8 @@ from pytest_autoresearch.runner import Stage, Tick
 from pytest_autoresearch.sections import TRIES, EngineSection
 
 _POLL_S = 0.5
+_SLOWEST_POLL_S = 5.0
+_AT_EASE = 8
 _SAID_AFTER_S = 10.0
 _PATIENCE_S = 300.0
 _CANCEL_S = 25.0
@@ -125,7 +127,7 @@ class RayEngine:
 
     def _wait(self, key: str, flight: Flight, candidate: Candidate) -> None:
         """Return once there is a result; meanwhile say how it stands."""
-        while not self._ray.wait([flight.task], timeout=_POLL_S)[0]:
+        while not self._ray.wait([flight.task], timeout=pause_s(len(self._flights)))[0]:
             self._listen(key, flight)
             self._require_node(flight)
             if not candidate.seat:
@@ -200,6 +202,11 @@ class RayEngine:
         if not self._ray.wait([flight.task], timeout=_CANCEL_S)[0]:
             with suppress(self._ray.exceptions.RayError):
                 self._ray.cancel(flight.task, force=True)
+
+
+def pause_s(runs: int) -> float:
+    """The seconds between two times that each of so many runs is listened to; listening takes some 2 ms."""
+    return min(_SLOWEST_POLL_S, _POLL_S * max(1.0, runs / _AT_EASE))
 
 
 def _terms(place: Place, opened: OpenSession, tree: Tree) -> Terms:

@@ -76,6 +76,7 @@ def test_a_disk_that_is_full_at_any_point_is_said_and_loses_nothing(scene: Scene
 
 
 @needs_root
+@pytest.mark.long
 def test_a_step_by_hand_on_a_full_disk_says_so_and_is_taken_afterwards(scene: Scene, tmp_path: Path) -> None:
     def by_hand(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -149,6 +149,7 @@ def test_a_lock_that_a_killed_git_left_is_put_aside_and_the_session_goes_on(scen
     assert side_by_side(work, STALE, at_once=len(STALE)) == []
 
 
+@pytest.mark.long
 def test_a_lock_that_a_living_git_holds_is_waited_for_and_never_taken(scene: Scene, tmp_path: Path) -> None:
     def work(name: str) -> list[str]:
         (tmp_path / name).mkdir()

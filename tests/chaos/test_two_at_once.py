@@ -185,6 +185,7 @@ def test_what_several_write_is_written_by_one_at_a_time(make_toy: MakeToy, lock:
     assert check.violations(toy.directory) == []
 
 
+@pytest.mark.long
 def test_of_ten_that_begin_the_same_session_at_the_same_instant_one_runs(make_toy: MakeToy, gate: Path) -> None:
     toy = make_toy(files={"solution.sh": waiting(gate, 10)["content"]}, problem=PATIENT)
     runs = [starts(toy, "--iterations=1") for _ in range(MANY)]

@@ -39,7 +39,11 @@ def housing(bare: Example, table: Path, monkeypatch: pytest.MonkeyPatch) -> Exam
 
 @pytest.mark.parametrize(
     ("trees", "rate", "rmse"),
-    [(500, 0.1, 0.45026), (1000, 0.1, 0.44854), (1000, 0.08, 0.44492)],
+    [
+        (500, 0.1, 0.45026),
+        pytest.param(1000, 0.1, 0.44854, marks=pytest.mark.long),
+        pytest.param(1000, 0.08, 0.44492, marks=pytest.mark.long),
+    ],
 )
 def test_the_errors_are_the_known_ones(housing: Example, trees: int, rate: float, rmse: float) -> None:
     result = housing.solve(with_literals(housing.solution, N_ESTIMATORS=trees, LEARNING_RATE=rate))

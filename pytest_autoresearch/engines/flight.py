@@ -19,11 +19,12 @@ _LINE = 80
 
 
 class Flight:
-    """The run called `label`, which is a `task` of Ray's."""
+    """The run called `label`, which is a `task` of Ray's; `asked` is the answer to come of who asks how it stands."""
 
     def __init__(self, label: str, task: Any) -> None:
         self.label = label
         self.task = task
+        self.asked: Any = None
         self.node = ""
         self.waiting = ""
         self._begun = time.monotonic()

@@ -28,6 +28,7 @@ from pytest_autoresearch.sections import TRIES, EngineSection
 _POLL_S = 0.5
 _SLOWEST_POLL_S = 5.0
 _AT_EASE = 8
+_LAST_WORD_S = 5.0
 _SAID_AFTER_S = 10.0
 _PATIENCE_S = 300.0
 _CANCEL_S = 25.0
@@ -128,7 +129,7 @@ class RayEngine:
     def _wait(self, key: str, flight: Flight, candidate: Candidate) -> None:
         """Return once there is a result; meanwhile say how it stands."""
         while not self._ray.wait([flight.task], timeout=pause_s(len(self._flights)))[0]:
-            self._listen(key, flight)
+            self._listen(key, flight, _POLL_S)
             self._require_node(flight)
             if not candidate.seat:
                 problem, what = self._opened.session.problem, flight.in_words or "runner"
@@ -137,12 +138,17 @@ class RayEngine:
             if flight.cancelled_s > _CANCEL_S:
                 self._ray.cancel(flight.task, force=True)
                 return
-        self._listen(key, flight)
+        self._listen(key, flight, _LAST_WORD_S)
 
-    def _listen(self, key: str, flight: Flight) -> None:
-        """Take in what it says."""
+    def _listen(self, key: str, flight: Flight, patience_s: float) -> None:
+        """Take in what it says; an answer that is late is taken the next time, as what it holds is said only once."""
+        if flight.asked is None:
+            flight.asked = self._board.take.remote(key)
+        if not self._ray.wait([flight.asked], timeout=patience_s)[0]:
+            return
+        asked, flight.asked = flight.asked, None
         with suppress(self._ray.exceptions.RayError):
-            for node in flight.take(self._ray.get(self._board.take.remote(key), timeout=_POLL_S)):
+            for node in flight.take(self._ray.get(asked)):
                 self._lost(flight, node)
 
     def _lost(self, flight: Flight, node: str) -> None:

@@ -204,6 +204,22 @@ def test_the_log_can_be_followed_and_comes_back_whole(make_toy: MakeToy, machine
     nothing_runs(toy)
 
 
+def test_an_answer_that_comes_late_is_taken_the_next_time(make_toy: MakeToy, machines: Machines) -> None:
+    toy = make_toy(problem={"engine": machines.engine(), "hard_timeout_s": 60})
+    toy.write("solution.sh", "echo seen; sleep 4; echo score: 10\n")
+    toy.commit("a baseline that says something")
+    code = (
+        "import pytest_autoresearch.engines.ray as module\n"
+        "module._POLL_S = 1e-4\n"
+        "engine = RayEngine(research.place, research.opened, research.engine_section,\n"
+        "                   lambda stage, elapsed: print(stage.what), print)\n"
+        "print(engine.measure(research.session.standing(0)).metric)\n"
+    )
+    done = script(toy, machines, code)
+    assert done.stdout.endswith("10.0\n"), done.stderr
+    assert "): seen\n" in done.stdout
+
+
 def test_a_timeout_ends_what_left_the_group(make_toy: MakeToy, machines: Machines, tmp_path: Path) -> None:
     toy = make_toy(
         waiting(tmp_path, 9), *scores(8), problem={"engine": machines.engine(candidates=2), "hard_timeout_s": 3}

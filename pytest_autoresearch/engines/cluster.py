@@ -55,11 +55,11 @@ class Cluster:
 
     @property
     def beside_us(self) -> dict[str, Any]:
-        """The options of what had best be on this machine, if it is one of the cluster's."""
+        """The options of what is on the node that we are connected to, and dies with that one only."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         node = self.ray.get_runtime_context().get_node_id()
-        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True)}
+        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
     @property
     def demand(self) -> dict[str, float]:

@@ -36,7 +36,7 @@ def errand_task() -> Callable[..., Answer]:
                 board.tell.remote(run, News(attempt, node, offset, piece))
 
         with contextlib.suppress(Exception):  # that it began is known before it begins: it may be lost at once
-            ray.get(board.tell.remote(run, News(attempt, node)), timeout=5)
+            ray.get(board.tell.remote(run, News(attempt, node)), timeout=60)
         return "done", node, pickle.dumps(carry_out(pickle.loads(order), lambda: ray.get(tree[0]), tell))
 
     return errand

@@ -29,7 +29,6 @@ _POLL_S = 0.5
 _SLOWEST_POLL_S = 5.0
 _AT_EASE = 8
 _LAST_WORD_S = 5.0
-_BOARD_S = 60.0
 _SAID_AFTER_S = 10.0
 _PATIENCE_S = 300.0
 _CANCEL_S = 25.0
@@ -66,8 +65,6 @@ class RayEngine:
         ray = self._ray = self._cluster.ray
         self._tree = ray.put(tree.content)
         self._board = ray.remote(**self._cluster.beside_us, num_cpus=0, max_restarts=-1)(Board).remote()
-        with suppress(ray.exceptions.RayError):  # a run that began before its board did would not be known
-            ray.get(self._board.take.remote(""), timeout=_BOARD_S)
         options = {"max_retries": TRIES - 1, "scheduling_strategy": "SPREAD", **self._cluster.options}
         self._task = ray.remote(**options)(errand_task())
 
